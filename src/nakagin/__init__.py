@@ -1,0 +1,1 @@
+"""Nakagin: a complete container platform in Python."""
