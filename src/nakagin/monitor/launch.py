@@ -134,7 +134,12 @@ class Monitor:
         self.close()
         if not self._first.done() and not self.pid:
             self._first.set_result(
-                {"error": {"class": "Unavailable", "message": "the monitor died while the container was starting"}}
+                {
+                    "error": {
+                        "class": "Unavailable",
+                        "message": "the monitor died while the container was starting",
+                    }
+                }
             )
         else:
             self._on_event({"event": "lost"})
