@@ -93,7 +93,7 @@ def program(rules: Sequence[_Rule]) -> bytes:
     matches the device strikes out what it allows, or ends with "no" where it denies something still
     standing; when nothing stands any more the answer is "yes".
 
-        r1 = context {u32 type | access << 16, u32 major, u32 minor}   r2 type, r3 accesses, r4 major, r5 minor
+        r1 context {u32 type | access << 16, u32 major, u32 minor}, r2 type, r3 accesses, r4 major, r5 minor
     """
     code = [
         _instruction(0x61, dst=2, src=1),  # r2 = context.access_type

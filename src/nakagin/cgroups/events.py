@@ -57,7 +57,7 @@ class OomWatch:
 
 
 def _register_v1(directory: str) -> int:
-    """An eventfd that the kernel signals at each OOM of the group (admin-guide/cgroup-v1/memory, chapter 10)."""
+    """An eventfd that the kernel signals at each OOM of the group (admin-guide/cgroup-v1/memory)."""
     event = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
     try:
         control = os.open(f"{directory}/memory.oom_control", os.O_RDONLY | os.O_CLOEXEC)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
 import time
 
 from nakagin.errors import Conflict, StepFailed, Unsupported
@@ -22,6 +21,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .layout import Layout
     from .limits import Plan
+
+_SIGKILL = 9  # the signal module costs milliseconds of import on the runtime's start path
 
 
 class Group:
@@ -121,7 +122,7 @@ class Group:
         return files.pids(directory) if directory else []
 
     def freeze(self) -> None:
-        """Stop all processes where they are; returns when the last one stands. Raises Unsupported, StepFailed."""
+        """Stop all processes; returns when the last one stands. Raises Unsupported, StepFailed."""
         directory = self._freezer()
         try:
             (tree.freeze_v1 if self.layout.version("freezer") == 1 else tree.freeze_v2)(directory)
@@ -146,13 +147,13 @@ class Group:
             return files.read_or_empty(f"{directory}/freezer.self_freezing").strip() == "1"
         return bool(directory) and files.read_or_empty(f"{directory}/cgroup.freeze").strip() == "1"
 
-    def kill(self, number: int = signal.SIGKILL) -> None:
+    def kill(self, number: int = _SIGKILL) -> None:
         """Send the signal to every process of the group, and to those they fork meanwhile (SIGKILL only).
 
         Returns at once; the processes are dying, not dead. Raises StepFailed.
         """
         try:
-            if number == signal.SIGKILL and self.layout.mode == "v2":
+            if number == _SIGKILL and self.layout.mode == "v2":
                 directory = self._directories[0]
                 if os.path.exists(f"{directory}/cgroup.kill"):  # Linux 5.14
                     files.write(f"{directory}/cgroup.kill", "1")
@@ -265,8 +266,8 @@ class Group:
         return directory
 
     def _kill_frozen(self, number: int) -> None:
-        """Signal everyone while nobody can fork, exit or reuse a pid; then thaw, as SIGKILL needs it on v1."""
-        stop = number == signal.SIGKILL and bool(self.directory("freezer")) and bool(self.pids())
+        """Signal everyone while nobody can fork, exit or reuse a pid; then thaw: on v1 SIGKILL needs it."""
+        stop = number == _SIGKILL and bool(self.directory("freezer")) and bool(self.pids())
         was_frozen = self.frozen()
         if stop and not was_frozen:
             self.freeze()

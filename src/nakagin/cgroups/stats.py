@@ -1,4 +1,4 @@
-"""What a group has used, in the shape of the Docker API's stats (one half each: cpu, memory, pids, block I/O).
+"""What a group has used, in the shape of the Docker API's stats (cpu, memory, pids, block I/O).
 
 Times are nanoseconds, sizes bytes. A group that is gone, or a machine without cgroups, gives zeros.
 """

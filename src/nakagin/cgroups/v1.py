@@ -1,4 +1,4 @@
-"""Resources as files of cgroup v1 (kernel documentation, admin-guide/cgroup-v1). Pure; called by limits.py."""
+"""Resources as files of cgroup v1 (kernel documentation, cgroup-v1). Pure; called by limits.py."""
 
 from __future__ import annotations
 

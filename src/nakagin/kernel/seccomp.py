@@ -216,11 +216,9 @@ def _add(library: ctypes.CDLL, context: int, rule: SeccompRule, default: int, wh
         return
     arguments = rule.get("args") or []
     indexes = [each.get("index", 0) for each in arguments]
-    if len(set(indexes)) == len(indexes):
-        alternatives = [arguments]
-    else:
-        # libseccomp joins conditions by "and" and takes each argument once; runc reads repeated ones as "or".
-        alternatives = [[each] for each in arguments]
+    # libseccomp joins conditions by "and" and takes each argument once; runc reads repeated ones as "or".
+    once = len(set(indexes)) == len(indexes)
+    alternatives = [arguments] if once else [[each] for each in arguments]
     prepared = [(len(each), _comparisons(each)) for each in alternatives]
     for name in rule.get("names") or ():
         number = library.seccomp_syscall_resolve_name(name.encode())
