@@ -148,7 +148,9 @@ class Volumes:
         holders = self._records.holders(KIND, name)
         if holders:
             users = ", ".join(hold.holder.partition(":")[2] for hold in holders)
-            raise Conflict(f"remove {name}: volume is in use - [{users}]", hint="remove those containers first")
+            raise Conflict(
+                f"remove {name}: volume is in use - [{users}]", hint="remove those containers first"
+            )
         volume = msgspec.structs.replace(volume, removing=True)
         self._records.put(KIND, name, _encode(volume))
         self._volumes[name] = volume
@@ -228,7 +230,9 @@ class Volumes:
 
 def _check_same(known: Volume, driver: str, options: Mapping[str, str]) -> None:
     if (driver or "local") != known.driver:
-        raise Conflict(f"create {known.name}: conflict: driver of the existing volume is {known.driver}, not {driver}")
+        raise Conflict(
+            f"create {known.name}: conflict: driver of the existing volume is {known.driver}, not {driver}"
+        )
     if options and dict(options) != known.driver_options:
         raise Conflict(f"create {known.name}: conflict: a volume of that name exists with other options")
 
@@ -240,7 +244,9 @@ def _check_options(options: Mapping[str, str]) -> None:
     if not options:
         return
     if options.get("type") not in {"none", "", None} or "bind" not in options.get("o", "").split(","):
-        raise Unsupported("volumes of a filesystem type of their own are not supported yet", hint="type=none, o=bind")
+        raise Unsupported(
+            "volumes of a filesystem type of their own are not supported yet", hint="type=none, o=bind"
+        )
     if not os.path.isdir(options.get("device", "")):
         raise Invalid(f'the device of a bind volume must be a directory: "{options.get("device", "")}"')
 
