@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from nakagin.storage.records import Records
 
 KIND = "image"
-"""The kind of image documents, and of holds on them: `records.hold("image", image.id, "container:ID", why)`."""
+"""The kind of image documents, and of holds on them: `records.hold("image", id, "container:ID", why)`."""
 
 
 class Images:
