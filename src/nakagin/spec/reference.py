@@ -37,7 +37,7 @@ class Reference:
 
     @classmethod
     def parse(cls, text: str) -> Reference:
-        """The reference written as `text`, the domain filled in, the tag not (see `tagged`). Raises Invalid."""
+        """The reference `text`, its domain filled in, its tag not (see `tagged`). Raises Invalid."""
         if _IDENTIFIER.fullmatch(text):
             raise Invalid(
                 f"invalid repository name ({text}), cannot specify 64-byte hexadecimal strings",

@@ -11,7 +11,7 @@ import os
 import sqlite3
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nakagin.errors import Conflict, Damaged, Exhausted, Unavailable
 
@@ -214,17 +214,18 @@ class Records:
         with self._lock:
             self._execute(statement, values)
 
-    def _one(self, statement: str, *values: object) -> tuple[bytes, ...] | None:
+    def _one(self, statement: str, *values: object) -> tuple[Any, ...] | None:
         with self._lock:
-            return self._execute(statement, values).fetchone()  # type: ignore[no-any-return]
+            row: tuple[Any, ...] | None = self._execute(statement, values).fetchone()
+            return row
 
-    def _rows(self, statement: str, *values: object) -> list[tuple[str, bytes]]:
+    def _rows(self, statement: str, *values: object) -> list[Any]:
         with self._lock:
             return self._execute(statement, values).fetchall()
 
     def _execute(self, statement: str, values: tuple[object, ...] = ()) -> sqlite3.Cursor:
         try:
-            return self._connection.execute(statement, values)  # type: ignore[arg-type]
+            return self._connection.execute(statement, values)
         except sqlite3.DatabaseError as error:
             raise _translate(error, self.path) from error
 
