@@ -175,15 +175,15 @@ class Zygote:
         return self._process.pid if self._process else 0
 
     async def start(self) -> None:
-        """Start the process and wait until it can fork. Raises Unavailable with its own words where it can't."""
+        """Start the process and wait until it can fork. Raises Unavailable where it can't."""
         ours, theirs = protocol.pair()
         root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
         script = _ZYGOTE.format(root=root, fd=theirs.fileno())
         with theirs:
-            # -I and -S: nothing of the caller's environment and no site packages; both cost memory in every monitor.
+            # -I and -S: nothing of the caller's environment, no site packages: less memory in each monitor.
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-I", "-S", "-c", script, pass_fds=[theirs.fileno()], stdin=asyncio.subprocess.DEVNULL,
-                start_new_session=True,
+                sys.executable, "-I", "-S", "-c", script, pass_fds=[theirs.fileno()],
+                stdin=asyncio.subprocess.DEVNULL, start_new_session=True,
             )  # fmt: skip
         ours.setblocking(False)
         self._sock = ours

@@ -103,9 +103,9 @@ class Monitor:
         try:
             self._container = runtime.create(
                 root=request["runtime_root"], id=request["id"], bundle=request["bundle"], config=config,
-                rootfs=request["rootfs"], rootfs_cwd=request["rootfs_cwd"], cgroup_path=request["cgroup_path"],
-                stdio=theirs, on_namespaces=self._connect_network, seccomp_cache=request["seccomp_cache"],
-                warn=_to_standard_error,
+                rootfs=request["rootfs"], rootfs_cwd=request["rootfs_cwd"],
+                cgroup_path=request["cgroup_path"], stdio=theirs, on_namespaces=self._connect_network,
+                seccomp_cache=request["seccomp_cache"], die_with_parent=True, warn=_to_standard_error,
             )  # fmt: skip
         finally:
             for fd in set(theirs or ()):

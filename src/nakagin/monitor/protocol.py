@@ -43,7 +43,7 @@ EXIT_NAME = "exit.json"
 
 
 def prepare(sock: socket.socket) -> socket.socket:
-    """Give `sock` room for the largest message (SO_SNDBUFFORCE where allowed, else what the machine permits)."""
+    """Give `sock` room for the largest message, as far as the machine permits."""
     try:
         sock.setsockopt(socket.SOL_SOCKET, 32, LARGEST)  # SO_SNDBUFFORCE has no name in Python
     except PermissionError:

@@ -106,7 +106,7 @@ class Stdio:
             self._watch_output(fd)
 
     def attach(self, fd: int, *, stdin: bool, stdout: bool, stderr: bool) -> None:
-        """Add a client on socket `fd`. A client of a process whose output has ended gets what is left: nothing."""
+        """Add a client on socket `fd`; where all output has ended, it finds the end of the stream."""
         client = Stream(
             fd, stdin=stdin and self._stdin >= 0, stdout=stdout, stderr=stderr, multiplexed=not self._tty
         )
@@ -216,9 +216,8 @@ class Stdio:
             self._feed()
 
     def _flush(self, client: Stream) -> None:
-        if not client.flush():
-            self._drop(client)
-        elif not self._outputs and not client.pending:
+        alive = client.flush()
+        if not alive or not (self._outputs or client.pending):
             self._drop(client)
         else:
             self._watch_client(client)
