@@ -133,7 +133,12 @@ async def follow(
 async def _changed(watch: int, ended: asyncio.Event) -> None:
     loop = asyncio.get_running_loop()
     readable = loop.create_future()
-    loop.add_reader(watch, lambda: readable.done() or readable.set_result(None))
+
+    def on_readable() -> None:
+        loop.remove_reader(watch)
+        readable.set_result(None)
+
+    loop.add_reader(watch, on_readable)
     over = asyncio.ensure_future(ended.wait())
     try:
         await asyncio.wait({readable, over}, return_when=asyncio.FIRST_COMPLETED)

@@ -123,8 +123,8 @@ def error_document(error: BaseException) -> Message:
 def error_from(document: Message) -> errors.NakaginError:
     """The error that `error_document` wrote; what is no Nakagin error becomes StepFailed."""
     hint = document.get("hint")
-    found = getattr(errors, document["class"], None)
-    if found is None or not issubclass(found, errors.NakaginError):
+    found: type[errors.NakaginError] | None = getattr(errors, document["class"], None)
+    if found is None:
         return errors.StepFailed("monitor", document["message"])
     if issubclass(found, errors.StepFailed):
         return found(document["step"], document["cause"], errno=document["errno"], hint=hint)

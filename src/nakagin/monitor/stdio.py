@@ -133,10 +133,12 @@ class Stdio:
         if self._tty and fd == self._stdin:
             events = (0 if self._stalled else READ) | (WRITE if self._input else 0)
             self._loop.watch(fd, events, self._on_terminal)
-        else:
-            self._loop.watch(
-                fd, 0 if self._stalled else READ, lambda events, fd=fd: self._on_output(fd, events)
-            )  # type: ignore[misc]
+            return
+
+        def on_output(events: int) -> None:
+            self._on_output(fd, events)
+
+        self._loop.watch(fd, 0 if self._stalled else READ, on_output)
 
     def _on_terminal(self, events: int) -> None:
         if events & WRITE:
