@@ -14,7 +14,7 @@ import socket
 import sys
 import time
 
-from nakagin.errors import Conflict, Invalid, NakaginError, NotFound, StepFailed
+from nakagin.errors import Conflict, Invalid, NakaginError, NotFound
 from nakagin.kernel import process, terminal
 from nakagin.monitor import protocol
 from nakagin.monitor.logfile import Writer, timestamp
@@ -118,6 +118,8 @@ class Monitor:
             flags = {name: bool(stream[name]) for name in ("stdin", "stdout", "stderr")}
             self._stdio.attach(self._fds[stream["fd_index"]], **flags)
         self._loop.watch(self._container.pidfd, READ, self._on_exit)
+        if not any(each["type"] == "pid" for each in config["linux"]["namespaces"]):
+            self._adopt_orphans()
         try:
             self._container.start()
         except (NakaginError, OSError):
@@ -180,9 +182,23 @@ class Monitor:
             on_end=_nothing,
         )
 
+    def _adopt_orphans(self) -> None:
+        """Reap what the container's processes leave behind where it has no init of its own to do so."""
+        reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
+        signal.set_wakeup_fd(writer)
+        self._loop.watch(reader, READ, lambda _: self._reap_orphans(reader))
+
+    def _reap_orphans(self, reader: int) -> None:
+        os.read(reader, 512)
+        own = {self._container.pid, *(each.pid for each in self._execs.values())}
+        flags = os.WEXITED | os.WNOHANG | os.WNOWAIT
+        while (found := os.waitid(os.P_ALL, 0, flags)) is not None and found.si_pid not in own:
+            os.waitpid(found.si_pid, 0)
+
     def _on_exit(self, _: int) -> None:
         self._loop.forget(self._container.pidfd)
-        self._exit_code = process.reap(self._container.pid)
+        self._exit_code = process.wait_pidfd(self._container.pidfd)
 
     def _finish(self) -> None:
         """Record the exit, release what the container held, tell everyone, and let clients read the rest."""
@@ -196,6 +212,8 @@ class Monitor:
         for each in list(self._execs.values()):
             self._on_exec_exit(each)
         self._container.delete(force=True)
+        if oom_killed:
+            self._tell({"event": "oom"})
         self._tell({"event": "exit", **document})
         deadline = time.monotonic() + LINGER
         while not self._stdio.idle and time.monotonic() < deadline:
@@ -323,8 +341,8 @@ class Monitor:
     def _on_exec_exit(self, each: _Exec) -> None:
         del self._execs[each.exec_id]
         self._loop.forget(each.pidfd)
+        exit_code = process.wait_pidfd(each.pidfd)
         os.close(each.pidfd)
-        exit_code = process.reap(each.pid)
         if each.stdio is not None:
             each.stdio.drain()
         self._tell({"event": "exec-exit", "exec_id": each.exec_id, "exit_code": exit_code})
@@ -398,7 +416,7 @@ def main(request: Message, fds: list[int]) -> None:
     try:
         gc.disable()
         os.setsid()
-        process.set_child_subreaper()
+        process.set_subreaper()
         process.set_name("nakagin-monitor")
         Monitor(request, fds).run()
     except BaseException as error:  # noqa: BLE001  outermost loop of the process: nothing above could tell
@@ -407,6 +425,3 @@ def main(request: Message, fds: list[int]) -> None:
     finally:
         sys.stderr.flush()
         os._exit(status)
-
-
-__all__ = ["Monitor", "StepFailed", "main"]
