@@ -24,6 +24,11 @@ APPLETS = ("sh", "cat", "echo", "sleep", "true", "tty", "seq", "stty", "kill", "
 NAMESPACES = ("pid", "mount", "network", "uts", "ipc", "cgroup")
 
 
+def process_document(args: tuple[str, ...], tty: bool) -> dict[str, Any]:
+    user = {"uid": 0, "gid": 0}
+    return {"args": list(args), "env": ["PATH=/bin"], "cwd": "/", "terminal": tty, "user": user}
+
+
 class Launched:
     """A container under a monitor, and what the monitor told."""
 
@@ -111,12 +116,15 @@ class Rig:
         return {
             "ociVersion": "1.2.0",
             "root": {"path": str(self.root)},
-            "process": {"args": list(args), "env": ["PATH=/bin"], "cwd": "/", "terminal": tty, "user": {"uid": 0, "gid": 0}},
+            "process": process_document(args, tty),
             "hostname": "capsule",
             "mounts": [
                 {"destination": "/proc", "type": "proc", "source": "proc"},
                 {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["mode=755"]},
-                {"destination": "/dev/pts", "type": "devpts", "source": "devpts", "options": ["newinstance", "ptmxmode=0666"]},
+                {
+                    "destination": "/dev/pts", "type": "devpts", "source": "devpts",
+                    "options": ["newinstance", "ptmxmode=0666"],
+                },
             ],
             "linux": {"namespaces": [{"type": each} for each in NAMESPACES]},
         }  # fmt: skip

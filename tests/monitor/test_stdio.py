@@ -25,7 +25,6 @@ class Rig:
         ours_out, self.stdout = os.pipe()
         ours_err, self.stderr = os.pipe()
         self.log_path = str(log)
-        self.ended = False
         self._clients: list[socket.socket] = []
         self._open = {self.stdin, self.stdout, self.stderr}
         self.log = Writer(self.log_path)
@@ -36,11 +35,7 @@ class Rig:
             tty=False,
             stdin_once=stdin_once,
             log=self.log,
-            on_end=self._on_end,
         )
-
-    def _on_end(self) -> None:
-        self.ended = True
 
     def attach(self, **channels: bool) -> socket.socket:
         client, ours = socket.socketpair()
@@ -91,7 +86,6 @@ def test_both_channels_reach_client_and_log(rig: Rig) -> None:
     assert client.recv(100) == frame(1, b"out\n") + frame(2, b"err\n")
     rig.close_outputs()
     assert client.recv(100) == b""
-    assert rig.ended
     assert rig.stdio.idle
     reader = Reader(rig.log_path)
     assert [(e.stream, e.data) for e in reader] == [("stdout", b"out\n"), ("stderr", b"err\n")]

@@ -38,13 +38,13 @@ LINGER = 30.0
 class _Exec:
     """A further process in the container."""
 
-    __slots__ = ("console", "exec_id", "pid", "pidfd", "stdio")
+    __slots__ = ("exec_id", "pid", "pidfd", "stdio", "terminal")
 
-    def __init__(self, exec_id: str, pid: int, pidfd: int, console: int, stdio: Stdio | None) -> None:
+    def __init__(self, exec_id: str, pid: int, pidfd: int, terminal: int | None, stdio: Stdio | None) -> None:
         self.exec_id = exec_id
         self.pid = pid
         self.pidfd = pidfd
-        self.console = console
+        self.terminal = terminal
         self.stdio = stdio
 
 
@@ -110,10 +110,12 @@ class Monitor:
         finally:
             for fd in set(theirs or ()):
                 os.close(fd)
-        console = self._container.console
-        if console >= 0 and (size := request.get("console_size")):
+        console = self._container.terminal
+        if console is not None and (size := request.get("console_size")):
             terminal.set_size(console, size[0], size[1])
-        self._stdio = self._make_stdio(ours, console, request["open_stdin"], request["stdin_once"], self._log)
+        self._stdio = self._make_stdio(
+            ours or console, request["open_stdin"], request["stdin_once"], self._log
+        )
         for stream in request["attach"]:
             flags = {name: bool(stream[name]) for name in ("stdin", "stdout", "stderr")}
             self._stdio.attach(self._fds[stream["fd_index"]], **flags)
@@ -161,26 +163,16 @@ class Monitor:
             links.attach(plan, pid)
 
     def _make_stdio(
-        self,
-        ours: tuple[int, int, int] | None,
-        console: int,
-        open_stdin: bool,
-        stdin_once: bool,
-        log: Writer | None,
+        self, ours: tuple[int, int, int] | int | None, open_stdin: bool, stdin_once: bool, log: Writer | None
     ) -> Stdio:
-        if ours is None:
-            outputs, stdin = {console: STDOUT}, console if open_stdin else -1
+        """Streams over our ends of three pipes, or over a terminal's master."""
+        assert ours is not None
+        tty = isinstance(ours, int)
+        if isinstance(ours, int):
+            outputs, stdin = {ours: STDOUT}, ours if open_stdin else -1
         else:
             stdin, outputs = ours[0], {ours[1]: STDOUT, ours[2]: STDERR}
-        return Stdio(
-            self._loop,
-            outputs=outputs,
-            stdin=stdin,
-            tty=ours is None,
-            stdin_once=stdin_once,
-            log=log,
-            on_end=_nothing,
-        )
+        return Stdio(self._loop, outputs=outputs, stdin=stdin, tty=tty, stdin_once=stdin_once, log=log)
 
     def _adopt_orphans(self) -> None:
         """Reap what the container's processes leave behind where it has no init of its own to do so."""
@@ -289,7 +281,7 @@ class Monitor:
         return {}
 
     def _resize(self, message: Message, _: list[int]) -> Message:
-        _set_size(self._container.console, message)
+        _set_size(self._container.terminal, message)
         return {}
 
     def _signal(self, message: Message, _: list[int]) -> Message:
@@ -329,10 +321,10 @@ class Monitor:
                 os.close(fd)
         stdio = None
         if fds or tty:
-            stdio = self._make_stdio(ours, started.console, bool(message["stdin"]), True, None)
-        if started.console >= 0 and message.get("rows"):
-            _set_size(started.console, message)
-        each = self._execs[exec_id] = _Exec(exec_id, started.pid, started.pidfd, started.console, stdio)
+            stdio = self._make_stdio(ours or started.terminal, bool(message["stdin"]), True, None)
+        if started.terminal is not None and message.get("rows"):
+            _set_size(started.terminal, message)
+        each = self._execs[exec_id] = _Exec(exec_id, started.pid, started.pidfd, started.terminal, stdio)
         if fds and stdio is not None:
             stdio.attach(fds[0], stdin=message["stdin"], stdout=message["stdout"], stderr=message["stderr"])
         self._loop.watch(started.pidfd, READ, lambda _: self._on_exec_exit(each))
@@ -354,7 +346,7 @@ class Monitor:
         return found
 
     def _exec_resize(self, message: Message, _: list[int]) -> Message:
-        _set_size(self._exec_of(message).console, message)
+        _set_size(self._exec_of(message).terminal, message)
         return {}
 
     def _exec_signal(self, message: Message, _: list[int]) -> Message:
@@ -362,8 +354,8 @@ class Monitor:
         return {}
 
 
-def _set_size(console: int, message: Message) -> None:
-    if console < 0:
+def _set_size(console: int | None, message: Message) -> None:
+    if console is None:
         raise Conflict("the process has no terminal", hint="start it with -t")
     try:
         terminal.set_size(console, message["rows"], message["cols"])
@@ -404,10 +396,6 @@ def _close_quietly(fd: int) -> None:
 
 def _to_standard_error(text: str) -> None:
     sys.stderr.write(text + "\n")
-
-
-def _nothing() -> None:
-    return
 
 
 def main(request: Message, fds: list[int]) -> None:
