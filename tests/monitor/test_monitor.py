@@ -102,7 +102,8 @@ class Rig:
         request = {
             "id": container_id, "run_dir": str(bundle / "run"), "bundle": str(bundle),
             "runtime_root": str(self.folder / "runtime"), "rootfs": [], "rootfs_cwd": "/",
-            "cgroup_path": f"/{container_id}", "seccomp_cache": str(self.folder), "tty": tty, "open_stdin": False,
+            "cgroup_path": f"/{container_id}", "seccomp_cache": str(self.folder), "tty": tty,
+            "open_stdin": False,
             "stdin_once": False, "network": [], "proxies": [], "attach": [],
             "log": {"driver": "json-file", "path": str(bundle / "log"), "max_size": 0, "max_file": 1},
         } | changes  # fmt: skip
