@@ -6,6 +6,7 @@ Rooms publish; the API's /events reads. A listener that does not read is dropped
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -102,6 +103,8 @@ class EventBus:
         self._history: deque[Event] = deque(maxlen=HISTORY)
         self._subscribers: set[_Subscription] = set()
         self._last_ns = 0
+        self._thread = threading.get_ident()
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     @property
     def listeners(self) -> int:
@@ -115,9 +118,15 @@ class EventBus:
         self._last_ns = max(time.time_ns(), self._last_ns + 1)
         event = Event(type, action, id, dict(attributes or {}), self._last_ns)
         self._history.append(event)
+        if self._loop is None or threading.get_ident() == self._thread:
+            self._offer(event)
+        else:
+            self._loop.call_soon_threadsafe(self._offer, event)
+        return event
+
+    def _offer(self, event: Event) -> None:
         for subscriber in tuple(self._subscribers):
             subscriber.offer(event)
-        return event
 
     def history(self, since_ns: int, until_ns: int | None = None) -> list[Event]:
         """The remembered events with since_ns <= time <= until_ns, oldest first."""
@@ -139,11 +148,10 @@ class EventBus:
         The subscription is open when the call returns, so nothing published between the call and the first
         read is missed. Close it with `aclose()`. Raises Invalid for an unknown filter.
         """
-        chosen = EventFilter(filters)
-        subscription = _Subscription(chosen)
-        if since_ns is not None or until_ns is not None:
-            for event in self.history(since_ns or 0, until_ns) if since_ns is not None else ():
-                subscription.offer(event)
+        subscription = _Subscription(EventFilter(filters))
+        for event in self.history(since_ns, until_ns) if since_ns is not None else ():
+            subscription.offer(event)
+        self._thread, self._loop = threading.get_ident(), asyncio.get_running_loop()
         self._subscribers.add(subscription)
         return self._deliver(subscription, until_ns)
 

@@ -16,6 +16,7 @@ from typing import Literal
 import msgspec
 
 from nakagin.errors import Conflict, NotModified
+from nakagin.monitor.logfile import timestamp
 from nakagin.spec.docker import ContainerConfig, EndpointSettings, Extension, Health, HostConfig
 
 NEVER = "0001-01-01T00:00:00Z"
@@ -184,12 +185,6 @@ _HINTS: dict[tuple[Verb, Status], str] = {
     ("remove", "restarting"): "stop the container before removing or force remove",
     ("remove", "paused"): "unpause and then stop the container before removing or force remove",
 }
-
-
-def timestamp(nanoseconds: int) -> str:
-    """RFC 3339 in UTC with nine digits, for nanoseconds since the epoch."""
-    seconds, fraction = divmod(nanoseconds, 1_000_000_000)
-    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{fraction:09d}Z"
 
 
 def now() -> str:
