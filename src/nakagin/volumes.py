@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from nakagin.storage.records import Records
 
 Document = dict[str, Any]
+Documents = list[Document]
 Filters = Mapping[str, Sequence[str]]
 
 KIND = "volume"
@@ -127,7 +128,7 @@ class Volumes:
         """Keep the volume as long as the container (full id) exists."""
         self._records.hold(KIND, name, f"container:{container}", f"used by container {container[:12]}")
 
-    def list(self, filters: Filters | None = None) -> list[Document]:
+    def list(self, filters: Filters | None = None) -> Documents:
         """The volumes, by name; filters dangling, driver, label, name."""
         held = self._records.held(KIND) if "dangling" in (filters or {}) else set()
         return [
@@ -192,7 +193,7 @@ class Volumes:
                     total += status.st_size
         return total
 
-    def disk_usage(self) -> list[Document]:
+    def disk_usage(self) -> Documents:
         """The documents of all volumes with UsageData, for GET /system/df."""
         return [
             self._document(volume)

@@ -31,6 +31,7 @@ class Host(NamedTuple):
     kernel: str = "6.1"
     seccomp: str = ""
     cgroup_namespace: str = "private"
+    ipc_mode: str = "private"
     ulimits: tuple[docker.Ulimit, ...] = ()
     shm_size: int = SHM_SIZE
     no_new_privileges: bool = False
@@ -181,8 +182,8 @@ def _linux(container: Container, host: Host, moment: Moment, options: security.S
         "readonlyPaths": security.readonly_paths(wanted),
         "devices": [device for device, _ in moment.devices],
     }
-    if wanted.sysctls:
-        linux["sysctl"] = dict(wanted.sysctls)
+    if sysctls := _sysctls(wanted):
+        linux["sysctl"] = sysctls
     if propagation := mounts.root_propagation(moment.mounts):
         linux["rootfsPropagation"] = propagation
     section = security.seccomp_filter(
@@ -191,6 +192,13 @@ def _linux(container: Container, host: Host, moment: Moment, options: security.S
     if section is not None:
         linux["seccomp"] = section
     return linux
+
+
+def _sysctls(wanted: docker.HostConfig) -> dict[str, str]:
+    """Docker's defaults for a network of the container's own (any port and ping without privilege), then the request's."""
+    own = namespaces.network_mode(wanted.network_mode).mode in {"private", "none"}
+    standard = {"net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ping_group_range": "0 2147483647"}
+    return {**(standard if own else {}), **wanted.sysctls}
 
 
 def capability_names(container: Container, host: Host) -> list[str]:

@@ -31,7 +31,7 @@ async def create(
     image = None if body.nakagin.rootfs else around.images.resolve(body.image)
     config = request.merge_with_image(body, image)
     host = _join_by_id(shelf, request.settle_host_config(body.host_config, around))
-    warnings = request.check(config, body.host_config if not host.runtime else host, around)
+    warnings = request.check(config, host, around)
     specs = mounts.settle(host, config.volumes, _inherited(shelf, host))
     _check_sources(specs)
     record = Container(

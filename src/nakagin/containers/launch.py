@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from nakagin.containers.surroundings import Surroundings
     from nakagin.monitor.launch import Monitor
     from nakagin.monitor.protocol import Message
-    from nakagin.network.networks import Attachment
+    from nakagin.network.endpoints import Attachment
     from nakagin.spec import runtime as oci
 
 OnEvent = Callable[[dict[str, Any]], None]

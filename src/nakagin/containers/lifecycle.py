@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from nakagin.spec.docker import ContainerCreate, ExecCreate, UpdateRequest
 
 Document = dict[str, Any]
+Documents = list[Document]
 Filters = Mapping[str, Sequence[str]]
 
 _SIGKILL = 9
@@ -321,7 +322,7 @@ class Containers:
 
     async def list(
         self, *, all: bool = False, limit: int = -1, size: bool = False, filters: Filters | None = None
-    ) -> list[Document]:
+    ) -> Documents:
         """The documents of GET /containers/json, newest first; filters as {"status": ["running"], ...}."""
         selection = Selection(self._shelf, self._around, filters)
         everything = all or limit > 0 or selection.wants_stopped
@@ -378,7 +379,7 @@ class Containers:
         """Documents of GET /containers/{id}/stats, one a second; without `stream` a single one."""
         return output.stats(self._around, self._shelf.find(reference), stream=stream, one_shot=one_shot)
 
-    async def changes(self, reference: str) -> list[Document]:
+    async def changes(self, reference: str) -> Documents:
         """[{"Path": "/etc/x", "Kind": 0 modified | 1 added | 2 deleted}, ...]."""
         record = self._shelf.find(reference).record
         if record.extension.rootfs:
@@ -389,7 +390,7 @@ class Containers:
 
     # -- changing --------------------------------------------------------------------------------
 
-    async def update(self, reference: str, body: UpdateRequest) -> list[str]:
+    async def update(self, reference: str, body: UpdateRequest) -> Sequence[str]:
         """Change limits and restart policy, on a living container too; returns warnings."""
         capsule = self._shelf.find(reference)
         async with capsule.lock:

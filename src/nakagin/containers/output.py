@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from nakagin.cgroups import stats as usage
 from nakagin.cgroups.group import Group
 from nakagin.containers import bundle
-from nakagin.containers.model import NEVER, now, timestamp
+from nakagin.containers.model import NEVER, now
 from nakagin.errors import Invalid, Unsupported
+from nakagin.monitor.logfile import timestamp
 from nakagin.monitor.logreader import Entry, Reader, follow
 
 if TYPE_CHECKING:

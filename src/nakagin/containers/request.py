@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import msgspec
 
@@ -15,6 +15,7 @@ from nakagin.spec import docker
 if TYPE_CHECKING:
     from nakagin.containers.surroundings import Surroundings
     from nakagin.images.model import Image
+    from nakagin.network.model import Protocol
 
 _PORT = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?/(tcp|udp|sctp)")
 _HOSTNAME = re.compile(r"[a-zA-Z0-9]([a-zA-Z0-9_.-]{0,252}[a-zA-Z0-9])?")
@@ -86,7 +87,7 @@ def settle_host_config(host: docker.HostConfig, around: Surroundings) -> docker.
     if not host.shm_size:
         changes["shm_size"] = around.host.shm_size
     if not host.ipc_mode:
-        changes["ipc_mode"] = "private"
+        changes["ipc_mode"] = around.host.ipc_mode
     if not host.cgroupns_mode:
         changes["cgroupns_mode"] = around.host.cgroup_namespace
     if not host.network_mode or host.network_mode == "default":
@@ -229,7 +230,7 @@ def _check_ports(config: docker.ContainerConfig, host: docker.HostConfig) -> Non
             _check_host_port(spec, binding.host_port)
 
 
-def parse_port(spec: str) -> tuple[int, int, str]:
+def parse_port(spec: str) -> tuple[int, int, Protocol]:
     """(first, last, protocol) of "80", "80/tcp", "8000-8010/udp"; Invalid otherwise."""
     match = _PORT.fullmatch(spec if "/" in spec else f"{spec}/tcp")
     if not match:
@@ -237,7 +238,7 @@ def parse_port(spec: str) -> tuple[int, int, str]:
     first, last = int(match[1]), int(match[2] or match[1])
     if not 1 <= first <= last <= 65535:  # noqa: PLR2004  the last port
         raise Invalid(f'invalid port specification: "{spec}"')
-    return first, last, match[3]
+    return first, last, cast("Protocol", match[3])
 
 
 def _check_host_port(spec: str, text: str) -> None:
