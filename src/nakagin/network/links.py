@@ -50,7 +50,8 @@ def _plug(plan: EndpointPlan, namespace: int) -> None:
             master=socket.if_nametoindex(plan["bridge"]),
             mtu=plan["mtu"],
         )
-        host.send([pair])
+        hairpin = [netlink.set_hairpin(plan["host_interface"])] if plan.get("hairpin") else []
+        host.send([pair, *hairpin])
 
 
 def _configure(plan: EndpointPlan) -> None:
