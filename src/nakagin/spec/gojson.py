@@ -31,7 +31,7 @@ def decode(raw: bytes, kind: type[T]) -> T:
     """The `kind` that a client's JSON `raw` describes; an empty body is an empty object.
 
     Null stands for "not given" (and for the zero value inside lists and maps), keys match in any case,
-    unknown keys are ignored. Raises Invalid: "invalid request body: HostConfig.Memory: expected `int`, got `str`".
+    unknown keys are ignored. Raises Invalid: "invalid request body: HostConfig.Memory: expected `int`, ...".
     """
     try:
         tree = _plain_decoder.decode(raw) if raw.strip() else {}
