@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from nakagin.client.execution import Execution
     from nakagin.client.hijack import Stream
     from nakagin.client.requests import ContainerOptions
-    from nakagin.client.session import Body, Document, Documents, Filters, Session
+    from nakagin.client.session import Body, Document, Documents, Filters, Session, Texts
 
 
 class ContainerExited(CommandFailed):
@@ -31,11 +31,11 @@ class ContainerExited(CommandFailed):
 
 
 class Container:
-    """One container by its id (or name). `attributes` is the last inspection; `reload` renews it."""
+    """One container by `reference` (id, prefix or name). `attributes` is the last inspection; see `reload`."""
 
     def __init__(self, session: Session, reference: str, attributes: Document | None = None) -> None:
         self._session = session
-        self._reference = reference
+        self.reference = reference
         self._attributes = attributes
 
     @property
@@ -78,7 +78,7 @@ class Container:
         return {port: bindings or [] for port, bindings in published.items()}
 
     def _path(self, verb: str = "") -> str:
-        return f"/containers/{quote(self._reference)}{verb}"
+        return f"/containers/{quote(self.reference)}{verb}"
 
     def _post(self, verb: str, timeout: float | None = SESSION_TIMEOUT, **query: object) -> None:
         try:
@@ -205,7 +205,7 @@ class Container:
         """Run a command inside; the result is like subprocess.Popen. Options: see `Execution.start`."""
         from nakagin.client.execution import Execution
 
-        return Execution.start(self._session, self._reference, command, tty=tty, stdin=stdin, **options)
+        return Execution.start(self._session, self.reference, command, tty=tty, stdin=stdin, **options)
 
     def top(self, ps_arguments: str | None = None) -> Document:
         """{"Titles": [...], "Processes": [[...]]} of its processes."""
@@ -246,7 +246,7 @@ class Container:
             return answer.headers.get("x-docker-container-path-stat", "")
 
     def __repr__(self) -> str:
-        return f"Container({self._reference!r})"
+        return f"Container({self.reference!r})"
 
 
 class Waiting:
@@ -305,7 +305,7 @@ class Containers:
 
     def create_from(
         self, body: Document, *, name: str | None = None, platform: str | None = None
-    ) -> tuple[Container, Sequence[str]]:
+    ) -> tuple[Container, Texts]:
         """Make a container from a whole request body; the container and the engine's warnings."""
         query = {"name": name or None, "platform": platform or None}
         answer = document(self._session.request("POST", "/containers/create", query, body=body, timeout=None))

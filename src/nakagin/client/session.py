@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     Body = bytes | BinaryIO | Iterable[bytes]
     Document = dict[str, Any]
     Documents = list[Document]
+    Texts = list[str]
     Filters = Mapping[str, str | bool | list[str]]
 
 API_VERSION = "1.50"
