@@ -1,7 +1,7 @@
 """First images where no registry is in reach: made from Debian packages of this machine's own apt sources.
 
-`busybox` is the static binary of one package with its applets as links; `debian` is what mmdebstrap makes. The
-same packages and the same date give the same image ID.
+`busybox` is the static binary of one package with its applets as links; `debian` is what mmdebstrap makes.
+The same packages and the same date give the same image ID.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _FILES = {
 
 
 class Binary(NamedTuple):
-    """A static busybox: its bytes, modification time (seconds) and where its applets belong ("usr/bin/awk")."""
+    """A static busybox: its bytes, its time (seconds) and where its applets belong ("usr/bin/awk")."""
 
     data: bytes
     mtime: int
@@ -72,7 +72,7 @@ def bootstrap(
     """Make an image and give it a name (`busybox:latest`, `debian:<suite>` by default). Long; needs root.
 
     `packages`, `suite` and `variant` are for debian; `changes` are Dockerfile instructions. The date (seconds
-    since the epoch; of every file, and of the image) is by default the package's, or that of the suite's release.
+    since the epoch; of every file and of the image) is by default the package's, or that of the suite.
     Raises Invalid, Unavailable (a tool or the network is missing), StepFailed.
     """
     tell = progress or _silent
@@ -153,8 +153,6 @@ def _downloaded(tell: Callable[[str], None]) -> Binary:
     """The binary from the package, fetched by apt into a temporary folder and not installed."""
     tell(f"downloading {_PACKAGE}")
     with tempfile.TemporaryDirectory(prefix="nakagin-") as folder:
-        # apt drops its privileges to download, and must be able to write there.
-        os.chmod(folder, 0o755)
         try:
             done = subprocess.run(
                 ["apt-get", "-o", "APT::Sandbox::User=root", "download", _PACKAGE],
@@ -168,14 +166,14 @@ def _downloaded(tell: Callable[[str], None]) -> Binary:
         if done.returncode or not packages:
             raise Unavailable(
                 f"cannot download {_PACKAGE}: {_last_line(done.stderr)}",
-                hint=f"is the network in reach? `apt-get install {_PACKAGE}` on a machine with access also does",
+                hint=f"is the network in reach? An installed {_PACKAGE} does as well",
             )
         with open(os.path.join(folder, packages[0]), "rb") as package:
             data, mtime = file_of_package(package, b"bin/busybox")
         path = os.path.join(folder, "busybox")
         with open(path, "wb") as copy:
             copy.write(data)
-        os.chmod(path, 0o755)
+        os.chmod(path, 0o700)
         return Binary(data, mtime, _applets(path))
 
 

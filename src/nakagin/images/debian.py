@@ -1,4 +1,4 @@
-"""A Debian root file system by mmdebstrap, reproducible to the byte: planned as data, then run as one process."""
+"""A Debian root file system by mmdebstrap, reproducible to the byte: planned as data, run as one process."""
 
 from __future__ import annotations
 
@@ -116,8 +116,8 @@ class Build:
         hook = os.path.join(self._folder.name, "clean-up")
         with open(hook, "w") as stream:
             stream.write(f"#!/bin/sh\n{_CLEAN_UP}")
-        os.chmod(hook, 0o755)
-        os.chmod(self._folder.name, 0o755)
+        os.chmod(hook, 0o700)
+        os.chmod(self._folder.name, 0o755)  # noqa: S103 - apt downloads as a user of its own
         environment = {
             **{key: os.environ[key] for key in _INHERITED if key in os.environ},
             "SOURCE_DATE_EPOCH": str(self._recipe.epoch),
@@ -128,7 +128,8 @@ class Build:
             command(self._recipe, hook),
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment,
         )  # fmt: skip
-        assert self._process.stdout and self._process.stderr
+        assert self._process.stdout
+        assert self._process.stderr
         self._listener = threading.Thread(target=self._listen, args=(self._process.stderr,), daemon=True)
         self._listener.start()
         return _Whole(self._process.stdout, self._end)
