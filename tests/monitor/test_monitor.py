@@ -9,6 +9,7 @@ import signal
 import socket
 import struct
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -133,7 +134,8 @@ class Rig:
     async def close(self) -> None:
         for each in self.launched:
             if not each.exited.done() and hasattr(each, "monitor") and each.monitor.pid:
-                os.kill(each.monitor.pid, signal.SIGKILL)
+                with suppress(ProcessLookupError):
+                    os.kill(each.monitor.pid, signal.SIGKILL)
                 await each.exit()
         await self.zygote.stop()
 
