@@ -12,6 +12,7 @@ from nakagin.runtime.steps import BindMount
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import NoReturn
 
     from nakagin.cgroups.group import Group
     from nakagin.runtime.enter import Visit
@@ -83,7 +84,7 @@ def bear_container(
         flags = plan.clone_flags & ~(abi.CLONE_NEWCGROUP | abi.CLONE_NEWTIME)
         new_time = plan.offsets if plan.clone_flags & abi.CLONE_NEWTIME else None
 
-        def live() -> None:
+        def live() -> NoReturn:
             ours.close()
             init.main(plan, birth)
 
@@ -150,7 +151,7 @@ def bear_visitor(
     visit.group = own_group
     process.set_dumpable(False)  # the child inherits it, and the container sees the child at once
 
-    def live() -> None:
+    def live() -> NoReturn:
         ours.close()
         enter.main(program, visit)
 
@@ -212,7 +213,7 @@ def _fork(
     group: Group,
     pid_namespace: int,
     new_time: str | None,
-    live: Callable[[], None],
+    live: Callable[[], NoReturn],
     theirs: Channel,
     ours: Channel,
 ) -> Child:
@@ -221,11 +222,9 @@ def _fork(
     try:
         if new_time is not None:
             with namespaces.children_in_new_time_namespace(new_time):
-                pid, pidfd = _fork_in(pid_namespace, flags, cgroup)
+                pid, pidfd = _fork_in(pid_namespace, flags, cgroup, live)
         else:
-            pid, pidfd = _fork_in(pid_namespace, flags, cgroup)
-        if pid == 0:
-            live()
+            pid, pidfd = _fork_in(pid_namespace, flags, cgroup, live)
     finally:
         if cgroup >= 0:
             os.close(cgroup)
@@ -233,15 +232,19 @@ def _fork(
     return Child(pid, pidfd, ours)
 
 
-def _fork_in(pid_namespace: int, flags: int, cgroup: int) -> tuple[int, int]:
-    if pid_namespace < 0:
-        return process.clone3(flags, cgroup)
-    with namespaces.children_in_pid_namespace(pid_namespace):
-        return process.clone3(flags, cgroup)
+def _fork_in(pid_namespace: int, flags: int, cgroup: int, live: Callable[[], NoReturn]) -> tuple[int, int]:
+    """The child must not come back: it would run the way out of the parent's `with` blocks."""
+    if pid_namespace >= 0:
+        with namespaces.children_in_pid_namespace(pid_namespace):
+            return _fork_in(-1, flags, cgroup, live)
+    pid, pidfd = process.clone3(flags, cgroup)
+    if pid == 0:
+        live()
+    return pid, pidfd
 
 
 def _bear_in_user_namespace(
-    user_namespace: int, flags: int, live: Callable[[], None], theirs: Channel, ours: Channel
+    user_namespace: int, flags: int, live: Callable[[], NoReturn], theirs: Channel, ours: Channel
 ) -> Child:
     """A birth into namespaces that an existing user namespace shall own.
 
@@ -260,7 +263,7 @@ def _bear_in_user_namespace(
         os.close(stage)
 
 
-def _stage(user_namespace: int, flags: int, live: Callable[[], None], theirs: Channel) -> None:
+def _stage(user_namespace: int, flags: int, live: Callable[[], NoReturn], theirs: Channel) -> None:
     namespaces.setns(user_namespace, abi.CLONE_NEWUSER)
     os.setresgid(0, 0, 0)
     os.setresuid(0, 0, 0)

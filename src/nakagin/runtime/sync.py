@@ -60,7 +60,11 @@ class Channel:
 
     def receive(self) -> tuple[bytes, bytes, list[int]]:
         """(kind, body, descriptors); kind END when the other side has closed."""
-        message, received = fds.receive_fds(self._socket, _LONGEST, 4)
+        try:
+            message, received = fds.receive_fds(self._socket, _LONGEST, 4)
+        except ConnectionResetError:
+            # The other side died before it read all; this is told once, its last words are still there.
+            message, received = fds.receive_fds(self._socket, _LONGEST, 4)
         return message[:1], message[1:], received
 
     def await_go(self) -> None:
