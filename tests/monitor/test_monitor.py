@@ -74,7 +74,11 @@ class Launched:
         }
         options = {"exec_id": "e1", "stdin": True, "stdout": True, "stderr": True} | fields
         with theirs:
-            await self.monitor.request("exec", [theirs.fileno()], process=process, **options)
+            try:
+                await self.monitor.request("exec", [theirs.fileno()], process=process, **options)
+            except BaseException:
+                ours.close()
+                raise
         ours.setblocking(False)
         return ours
 
