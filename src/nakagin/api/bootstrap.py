@@ -27,7 +27,7 @@ class BootstrapRequest(Document, frozen=True, kw_only=True):
 
 
 async def bootstrap(call: Call) -> web.StreamResponse:
-    """Progress as {"stream": "..."} lines, then {"aux": {"ID": "sha256:..."}}; a failure as Docker's builds."""
+    """Progress as {"stream": "..."} lines, then {"aux": {"ID": "sha256:..."}}; failures as Docker"""
     from nakagin.images import bootstrap as maker  # rarely needed, and it needs much
 
     body = await call.body(BootstrapRequest)
