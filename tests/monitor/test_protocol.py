@@ -24,6 +24,8 @@ def test_a_message_and_its_descriptors_arrive_together() -> None:
         assert not os.get_inheritable(each)
         os.close(each)
     os.close(fd)
+    one.close()
+    other.close()
 
 
 def test_a_large_message_arrives_whole() -> None:
@@ -32,12 +34,15 @@ def test_a_large_message_arrives_whole() -> None:
     received = protocol.receive(other)
     assert received is not None
     assert len(received[0]["text"]) == 150_000
+    one.close()
+    other.close()
 
 
 def test_the_end_of_the_connection_is_none() -> None:
     one, other = protocol.pair()
     one.close()
-    assert protocol.receive(other) is None
+    with other:
+        assert protocol.receive(other) is None
 
 
 @pytest.mark.parametrize(

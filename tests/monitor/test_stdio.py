@@ -25,25 +25,24 @@ class Rig:
         ours_out, self.stdout = os.pipe()
         ours_err, self.stderr = os.pipe()
         self.log_path = str(log)
-        self.ended = False
+        self._clients: list[socket.socket] = []
+        self._open = {self.stdin, self.stdout, self.stderr}
+        self.log = Writer(self.log_path)
         self.stdio = Stdio(
             self.loop,
             outputs={ours_out: STDOUT, ours_err: STDERR},
             stdin=ours_in,
             tty=False,
             stdin_once=stdin_once,
-            log=Writer(self.log_path),
-            on_end=self._on_end,
+            log=self.log,
         )
-
-    def _on_end(self) -> None:
-        self.ended = True
 
     def attach(self, **channels: bool) -> socket.socket:
         client, ours = socket.socketpair()
         wanted = {"stdin": False, "stdout": True, "stderr": True} | channels
         self.stdio.attach(ours.detach(), **wanted)
         client.setblocking(False)
+        self._clients.append(client)
         return client
 
     def settle(self) -> None:
@@ -51,16 +50,27 @@ class Rig:
             self.loop.turn(0)
 
     def close_outputs(self) -> None:
-        os.close(self.stdout)
-        os.close(self.stderr)
+        for fd in (self.stdout, self.stderr):
+            os.close(fd)
+            self._open.remove(fd)
         self.settle()
+
+    def close(self) -> None:
+        self.stdio.drain()
+        for client in self._clients:
+            client.close()
+        self.settle()
+        for fd in self._open:
+            os.close(fd)
+        self.log.close()
+        self.loop.close()
 
 
 @pytest.fixture
 def rig(tmp_path: Path) -> Iterator[Rig]:
     made = Rig(tmp_path / "log")
     yield made
-    made.loop.close()
+    made.close()
 
 
 def frame(channel: int, data: bytes) -> bytes:
@@ -76,9 +86,10 @@ def test_both_channels_reach_client_and_log(rig: Rig) -> None:
     assert client.recv(100) == frame(1, b"out\n") + frame(2, b"err\n")
     rig.close_outputs()
     assert client.recv(100) == b""
-    assert rig.ended
     assert rig.stdio.idle
-    assert [(e.stream, e.data) for e in Reader(rig.log_path)] == [("stdout", b"out\n"), ("stderr", b"err\n")]
+    reader = Reader(rig.log_path)
+    assert [(e.stream, e.data) for e in reader] == [("stdout", b"out\n"), ("stderr", b"err\n")]
+    reader.close()
 
 
 def test_a_client_gets_only_the_channels_it_asked_for(rig: Rig) -> None:
@@ -157,7 +168,7 @@ def test_stdin_stays_open_for_the_next_client_without_stdin_once(tmp_path: Path)
     second.sendall(b"two")
     rig.settle()
     assert os.read(rig.stdin, 100) == b"onetwo"
-    rig.loop.close()
+    rig.close()
 
 
 def test_a_process_that_ignores_its_input_is_not_fed_without_bound(rig: Rig) -> None:

@@ -6,6 +6,8 @@ import socket
 from collections.abc import AsyncIterator
 from typing import NamedTuple
 
+from nakagin.errors import Invalid
+
 
 class Stream(NamedTuple):
     """One end of a live connection to a container's process; the door relays bytes and closes it.
@@ -35,3 +37,21 @@ class WaitResult(NamedTuple):
 
     exit_code: int
     error: str | None
+
+
+def parse_detach_keys(text: str | None) -> bytes:
+    """The bytes of "ctrl-p,ctrl-q" (Docker's default, also for ""); Invalid for what is no key sequence."""
+    keys = bytearray()
+    for word in (text or "ctrl-p,ctrl-q").split(","):
+        key = word.removeprefix("ctrl-")
+        if len(key) != 1 or not key.isascii():
+            raise Invalid(f"Invalid detach keys ({text}) provided", hint="as in ctrl-p,ctrl-q or a")
+        if key == word:
+            keys += key.encode()
+        elif "a" <= key <= "z":
+            keys.append(ord(key) - ord("a") + 1)
+        elif key in "@[\\]^_":
+            keys.append(ord(key) & 0x1F)
+        else:
+            raise Invalid(f"Invalid detach keys ({text}) provided", hint="as in ctrl-p,ctrl-q or a")
+    return bytes(keys)

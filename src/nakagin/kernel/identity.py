@@ -6,7 +6,7 @@ import ctypes
 import os
 
 from nakagin.kernel import abi
-from nakagin.kernel.libc import syscall
+from nakagin.kernel.libc import fail, function, syscall
 from nakagin.kernel.process import prctl
 
 # By number, as in include/uapi/linux/capability.h.
@@ -28,6 +28,15 @@ RLIMITS = (
     "RLIMIT_NOFILE", "RLIMIT_MEMLOCK", "RLIMIT_AS", "RLIMIT_LOCKS", "RLIMIT_SIGPENDING", "RLIMIT_MSGQUEUE",
     "RLIMIT_NICE", "RLIMIT_RTPRIO", "RLIMIT_RTTIME",
 )  # fmt: skip
+
+
+class _Limits(ctypes.Structure):
+    """struct rlimit64."""
+
+    _fields_ = (("soft", ctypes.c_uint64), ("hard", ctypes.c_uint64))
+
+
+_prlimit = function("prlimit64", ctypes.c_int, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
 
 
 class _Header(ctypes.Structure):
@@ -89,6 +98,12 @@ def bounding_mask() -> int:
     return 0
 
 
+def all_capabilities() -> int:
+    """Every capability that this kernel knows, as a bit mask."""
+    with open("/proc/sys/kernel/cap_last_cap", "rb") as file:
+        return (1 << int(file.read()) + 1) - 1
+
+
 def limit_bounding(keep: int, present: int) -> None:
     """Drop from the bounding set (now `present`) all that is not in `keep`."""
     excess = present & ~keep
@@ -109,8 +124,27 @@ def set_ids(uid: int, gid: int, groups: list[int], *, keep_capabilities: bool) -
     """Become the user: groups, then gid, then uid, because each needs the right that the next gives up."""
     if keep_capabilities:
         prctl(abi.PR_SET_KEEPCAPS, 1)
-    os.setgroups(groups)
+    try:
+        os.setgroups(groups)
+    except PermissionError:
+        if groups:  # with setgroups denied (user_namespaces(7)) the groups stay what they are
+            raise
     os.setresgid(gid, gid, gid)
     os.setresuid(uid, uid, uid)
     if keep_capabilities:
         prctl(abi.PR_SET_KEEPCAPS, 0)
+
+
+def get_rlimit(number: int, pid: int = 0) -> tuple[int, int]:
+    """(soft, hard) of `pid` (0: of the caller); 2**64 - 1 is no limit."""
+    limits = _Limits()
+    if _prlimit(pid, number, None, ctypes.byref(limits)) < 0:
+        raise fail("prlimit")
+    return limits.soft, limits.hard
+
+
+def set_rlimit(number: int, soft: int, hard: int, pid: int = 0) -> None:
+    """Set the limit of `pid` (0: of the caller); 2**64 - 1 is no limit."""
+    limits = _Limits(soft, hard)
+    if _prlimit(pid, number, ctypes.byref(limits), None) < 0:
+        raise fail("prlimit")

@@ -26,7 +26,7 @@ LIBRARY = "libnftables.so.1"
 _OUTPUT_JSON = 1 << 4  # NFT_CTX_OUTPUT_JSON, in <nftables/libnftables.h>
 
 # <linux/netlink.h>, <linux/netfilter/nfnetlink.h>, <linux/netfilter/nf_tables.h>
-_NETFILTER, _SOL_NETLINK, _ADD_MEMBERSHIP, _GROUP_NFTABLES = 12, 270, 1, 7
+_NETFILTER, _GROUP_NFTABLES = 12, 7
 _SUBSYSTEM, _NEWGEN = 10, 15
 
 _lock = _thread.allocate_lock()
@@ -103,7 +103,7 @@ class Watch:
         self._socket = socket.socket(
             socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK, _NETFILTER
         )
-        self._socket.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, _GROUP_NFTABLES)
+        self._socket.bind((0, 1 << (_GROUP_NFTABLES - 1)))
 
     def __enter__(self) -> Self:
         return self

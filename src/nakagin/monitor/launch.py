@@ -10,14 +10,17 @@ import itertools
 import os
 import socket
 import sys
-from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nakagin.errors import Unavailable
 from nakagin.monitor import protocol
-from nakagin.monitor.protocol import Message
 
-OnEvent = Callable[[Message], None]
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from nakagin.monitor.protocol import Message
+
+    OnEvent = Callable[[Message], None]
 
 _ZYGOTE = "import sys; sys.path.insert(0, {root!r}); from nakagin.monitor.zygote import main; main({fd})"
 
@@ -175,15 +178,15 @@ class Zygote:
         return self._process.pid if self._process else 0
 
     async def start(self) -> None:
-        """Start the process and wait until it can fork. Raises Unavailable with its own words where it can't."""
+        """Start the process and wait until it can fork. Raises Unavailable where it can't."""
         ours, theirs = protocol.pair()
         root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
         script = _ZYGOTE.format(root=root, fd=theirs.fileno())
         with theirs:
-            # -I and -S: nothing of the caller's environment and no site packages; both cost memory in every monitor.
+            # -I and -S: nothing of the caller's environment, no site packages: less memory in each monitor.
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-I", "-S", "-c", script, pass_fds=[theirs.fileno()], stdin=asyncio.subprocess.DEVNULL,
-                start_new_session=True,
+                sys.executable, "-I", "-S", "-c", script, pass_fds=[theirs.fileno()],
+                stdin=asyncio.subprocess.DEVNULL, start_new_session=True,
             )  # fmt: skip
         ours.setblocking(False)
         self._sock = ours

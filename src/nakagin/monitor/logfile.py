@@ -33,7 +33,8 @@ class Writer:
     """
 
     __slots__ = (
-        "_clock", "_fd", "_files", "_last", "_max_size", "_partial", "_path", "_prefix", "_second", "_size", "lost",
+        "_clock", "_fd", "_files", "_last", "_max_size", "_partial", "_path", "_prefix", "_second", "_size",
+        "lost",
     )  # fmt: skip
 
     def __init__(

@@ -118,7 +118,7 @@ async def follow(
         for entry in reader:
             yield entry
         while True:
-            # Looked up before reading: what is written after this look is caught by the read or the next event.
+            # Asked before reading: what is written after that is caught by this read or the next event.
             over = ended.is_set()
             for entry in reader.resume():
                 yield entry
@@ -133,7 +133,12 @@ async def follow(
 async def _changed(watch: int, ended: asyncio.Event) -> None:
     loop = asyncio.get_running_loop()
     readable = loop.create_future()
-    loop.add_reader(watch, lambda: readable.done() or readable.set_result(None))
+
+    def on_readable() -> None:
+        loop.remove_reader(watch)
+        readable.set_result(None)
+
+    loop.add_reader(watch, on_readable)
     over = asyncio.ensure_future(ended.wait())
     try:
         await asyncio.wait({readable, over}, return_when=asyncio.FIRST_COMPLETED)
@@ -187,7 +192,7 @@ def _first_since(fd: int, since: str) -> int:
 
 
 def _line_after(fd: int, offset: int, end: int) -> tuple[int, Entry | None]:
-    """The first whole, readable line that begins behind `offset`, as (start, entry); (end, None) without one."""
+    """The first whole, readable line that begins behind `offset`: (start, entry), or (end, None)."""
     data = b""
     position = offset
     while position < end:
@@ -219,7 +224,7 @@ def _last_lines(fds: list[int], floors: list[int], count: int, until: str) -> li
 
 
 def _lines_back(fd: int, floor: int, end: int, count: int) -> tuple[int, int]:
-    """Offset of the `count`-th last line between `floor` and `end`, and how many lines there were (at most count)."""
+    """Offset of the `count`-th last line between `floor` and `end`, and how many there were."""
     position, found = end, 0
     while position > floor:
         start = max(floor, position - _BLOCK)

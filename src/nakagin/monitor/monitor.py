@@ -14,7 +14,7 @@ import socket
 import sys
 import time
 
-from nakagin.errors import Conflict, Invalid, NakaginError, NotFound, StepFailed
+from nakagin.errors import Conflict, Invalid, NakaginError, NotFound
 from nakagin.kernel import process, terminal
 from nakagin.monitor import protocol
 from nakagin.monitor.logfile import Writer, timestamp
@@ -28,6 +28,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from nakagin.cgroups.layout import Layout
     from nakagin.monitor.protocol import Message
     from nakagin.spec.runtime import Config
 
@@ -38,21 +39,22 @@ LINGER = 30.0
 class _Exec:
     """A further process in the container."""
 
-    __slots__ = ("console", "exec_id", "pid", "pidfd", "stdio")
+    __slots__ = ("exec_id", "pid", "pidfd", "stdio", "terminal")
 
-    def __init__(self, exec_id: str, pid: int, pidfd: int, console: int, stdio: Stdio | None) -> None:
+    def __init__(self, exec_id: str, pid: int, pidfd: int, terminal: int | None, stdio: Stdio | None) -> None:
         self.exec_id = exec_id
         self.pid = pid
         self.pidfd = pidfd
-        self.console = console
+        self.terminal = terminal
         self.stdio = stdio
 
 
 class Monitor:
     """Runs the container of one launch request from creation to clean-up."""
 
-    def __init__(self, request: Message, fds: list[int]) -> None:
+    def __init__(self, request: Message, fds: list[int], machine: Layout) -> None:
         self._request = request
+        self._machine = machine
         self._loop = Loop()
         control, *self._fds = fds
         self._controls: dict[int, socket.socket] = {}
@@ -103,21 +105,25 @@ class Monitor:
         try:
             self._container = runtime.create(
                 root=request["runtime_root"], id=request["id"], bundle=request["bundle"], config=config,
-                rootfs=request["rootfs"], rootfs_cwd=request["rootfs_cwd"], cgroup_path=request["cgroup_path"],
-                stdio=theirs, on_namespaces=self._connect_network, seccomp_cache=request["seccomp_cache"],
-                warn=_to_standard_error,
+                rootfs=request["rootfs"], rootfs_cwd=request["rootfs_cwd"],
+                cgroup_path=request["cgroup_path"], stdio=theirs, on_namespaces=self._connect_network,
+                seccomp_cache=request["seccomp_cache"], parent_death_signal=signal.SIGKILL, machine=self._machine, warn=_to_standard_error,
             )  # fmt: skip
         finally:
             for fd in set(theirs or ()):
                 os.close(fd)
-        console = self._container.console
-        if console >= 0 and (size := request.get("console_size")):
+        console = self._container.terminal
+        if console is not None and (size := request.get("console_size")):
             terminal.set_size(console, size[0], size[1])
-        self._stdio = self._make_stdio(ours, console, request["open_stdin"], request["stdin_once"], self._log)
+        self._stdio = self._make_stdio(
+            ours or console, request["open_stdin"], request["stdin_once"], self._log
+        )
         for stream in request["attach"]:
             flags = {name: bool(stream[name]) for name in ("stdin", "stdout", "stderr")}
             self._stdio.attach(self._fds[stream["fd_index"]], **flags)
         self._loop.watch(self._container.pidfd, READ, self._on_exit)
+        if not any(each["type"] == "pid" for each in config["linux"]["namespaces"]):
+            self._adopt_orphans()
         try:
             self._container.start()
         except (NakaginError, OSError):
@@ -159,30 +165,34 @@ class Monitor:
             links.attach(plan, pid)
 
     def _make_stdio(
-        self,
-        ours: tuple[int, int, int] | None,
-        console: int,
-        open_stdin: bool,
-        stdin_once: bool,
-        log: Writer | None,
+        self, ours: tuple[int, int, int] | int | None, open_stdin: bool, stdin_once: bool, log: Writer | None
     ) -> Stdio:
-        if ours is None:
-            outputs, stdin = {console: STDOUT}, console if open_stdin else -1
+        """Streams over our ends of three pipes, or over a terminal's master."""
+        assert ours is not None
+        tty = isinstance(ours, int)
+        if isinstance(ours, int):
+            outputs, stdin = {ours: STDOUT}, ours if open_stdin else -1
         else:
             stdin, outputs = ours[0], {ours[1]: STDOUT, ours[2]: STDERR}
-        return Stdio(
-            self._loop,
-            outputs=outputs,
-            stdin=stdin,
-            tty=ours is None,
-            stdin_once=stdin_once,
-            log=log,
-            on_end=_nothing,
-        )
+        return Stdio(self._loop, outputs=outputs, stdin=stdin, tty=tty, stdin_once=stdin_once, log=log)
+
+    def _adopt_orphans(self) -> None:
+        """Reap what the container's processes leave behind where it has no init of its own to do so."""
+        reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
+        signal.set_wakeup_fd(writer)
+        self._loop.watch(reader, READ, lambda _: self._reap_orphans(reader))
+
+    def _reap_orphans(self, reader: int) -> None:
+        os.read(reader, 512)
+        own = {self._container.pid, *(each.pid for each in self._execs.values())}
+        flags = os.WEXITED | os.WNOHANG | os.WNOWAIT
+        while (found := os.waitid(os.P_ALL, 0, flags)) is not None and found.si_pid not in own:
+            os.waitpid(found.si_pid, 0)
 
     def _on_exit(self, _: int) -> None:
         self._loop.forget(self._container.pidfd)
-        self._exit_code = process.reap(self._container.pid)
+        self._exit_code = process.wait_pidfd(self._container.pidfd)
 
     def _finish(self) -> None:
         """Record the exit, release what the container held, tell everyone, and let clients read the rest."""
@@ -196,6 +206,8 @@ class Monitor:
         for each in list(self._execs.values()):
             self._on_exec_exit(each)
         self._container.delete(force=True)
+        if oom_killed:
+            self._tell({"event": "oom"})
         self._tell({"event": "exit", **document})
         deadline = time.monotonic() + LINGER
         while not self._stdio.idle and time.monotonic() < deadline:
@@ -271,11 +283,11 @@ class Monitor:
         return {}
 
     def _resize(self, message: Message, _: list[int]) -> Message:
-        _set_size(self._container.console, message)
+        _set_size(self._container.terminal, message)
         return {}
 
     def _signal(self, message: Message, _: list[int]) -> Message:
-        self._container.kill(message["number"], all=message.get("all", False))
+        self._container.kill(message["number"], everyone=message.get("all", False))
         return {}
 
     def _pause(self, _: Message, __: list[int]) -> Message:
@@ -301,7 +313,9 @@ class Monitor:
         tty = bool(message["process"].get("terminal"))
         ours, theirs = _pipes(tty, bool(fds) and message["stdin"]) if fds else (None, _nowhere(tty))
         try:
-            started = self._container.exec(message["process"], stdio=theirs)
+            started = self._container.exec(
+                message["process"], stdio=theirs, seccomp_cache=self._request["seccomp_cache"]
+            )
         except BaseException:
             for fd in set(ours or ()) - {-1}:
                 os.close(fd)
@@ -311,10 +325,10 @@ class Monitor:
                 os.close(fd)
         stdio = None
         if fds or tty:
-            stdio = self._make_stdio(ours, started.console, bool(message["stdin"]), True, None)
-        if started.console >= 0 and message.get("rows"):
-            _set_size(started.console, message)
-        each = self._execs[exec_id] = _Exec(exec_id, started.pid, started.pidfd, started.console, stdio)
+            stdio = self._make_stdio(ours or started.terminal, bool(message["stdin"]), True, None)
+        if started.terminal is not None and message.get("rows"):
+            _set_size(started.terminal, message)
+        each = self._execs[exec_id] = _Exec(exec_id, started.pid, started.pidfd, started.terminal, stdio)
         if fds and stdio is not None:
             stdio.attach(fds[0], stdin=message["stdin"], stdout=message["stdout"], stderr=message["stderr"])
         self._loop.watch(started.pidfd, READ, lambda _: self._on_exec_exit(each))
@@ -323,8 +337,8 @@ class Monitor:
     def _on_exec_exit(self, each: _Exec) -> None:
         del self._execs[each.exec_id]
         self._loop.forget(each.pidfd)
+        exit_code = process.wait_pidfd(each.pidfd)
         os.close(each.pidfd)
-        exit_code = process.reap(each.pid)
         if each.stdio is not None:
             each.stdio.drain()
         self._tell({"event": "exec-exit", "exec_id": each.exec_id, "exit_code": exit_code})
@@ -336,7 +350,7 @@ class Monitor:
         return found
 
     def _exec_resize(self, message: Message, _: list[int]) -> Message:
-        _set_size(self._exec_of(message).console, message)
+        _set_size(self._exec_of(message).terminal, message)
         return {}
 
     def _exec_signal(self, message: Message, _: list[int]) -> Message:
@@ -344,8 +358,8 @@ class Monitor:
         return {}
 
 
-def _set_size(console: int, message: Message) -> None:
-    if console < 0:
+def _set_size(console: int | None, message: Message) -> None:
+    if console is None:
         raise Conflict("the process has no terminal", hint="start it with -t")
     try:
         terminal.set_size(console, message["rows"], message["cols"])
@@ -388,25 +402,18 @@ def _to_standard_error(text: str) -> None:
     sys.stderr.write(text + "\n")
 
 
-def _nothing() -> None:
-    return
-
-
-def main(request: Message, fds: list[int]) -> None:
+def main(request: Message, fds: list[int], machine: Layout) -> None:
     """Be the monitor of `request` (in a fresh fork of the zygote) and never return."""
     status = 0
     try:
         gc.disable()
         os.setsid()
-        process.set_child_subreaper()
+        process.set_subreaper()
         process.set_name("nakagin-monitor")
-        Monitor(request, fds).run()
+        Monitor(request, fds, machine).run()
     except BaseException as error:  # noqa: BLE001  outermost loop of the process: nothing above could tell
         status = 1
         sys.excepthook(type(error), error, error.__traceback__)
     finally:
         sys.stderr.flush()
         os._exit(status)
-
-
-__all__ = ["Monitor", "StepFailed", "main"]

@@ -43,7 +43,7 @@ EXIT_NAME = "exit.json"
 
 
 def prepare(sock: socket.socket) -> socket.socket:
-    """Give `sock` room for the largest message (SO_SNDBUFFORCE where allowed, else what the machine permits)."""
+    """Give `sock` room for the largest message, as far as the machine permits."""
     try:
         sock.setsockopt(socket.SOL_SOCKET, 32, LARGEST)  # SO_SNDBUFFORCE has no name in Python
     except PermissionError:
@@ -123,8 +123,8 @@ def error_document(error: BaseException) -> Message:
 def error_from(document: Message) -> errors.NakaginError:
     """The error that `error_document` wrote; what is no Nakagin error becomes StepFailed."""
     hint = document.get("hint")
-    found = getattr(errors, document["class"], None)
-    if found is None or not issubclass(found, errors.NakaginError):
+    found: type[errors.NakaginError] | None = getattr(errors, document["class"], None)
+    if found is None:
         return errors.StepFailed("monitor", document["message"])
     if issubclass(found, errors.StepFailed):
         return found(document["step"], document["cause"], errno=document["errno"], hint=hint)

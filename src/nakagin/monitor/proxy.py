@@ -14,7 +14,11 @@ from nakagin.monitor.loop import GONE, READ, WRITE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from nakagin.monitor.loop import Loop
+
+    Address = tuple[Any, ...]
 
 CHUNK = 64 * 1024
 # Datagram peers remembered at once; the oldest is forgotten first, as a connection-tracking table would.
@@ -133,7 +137,7 @@ class UdpProxy:
         self._target = target
         self._sock = socket.socket(fileno=fd)
         self._sock.setblocking(False)
-        self._peers: dict[object, socket.socket] = {}
+        self._peers: dict[Address, socket.socket] = {}
         loop.watch(fd, READ, self._on_datagram)
 
     def _on_datagram(self, _: int) -> None:
@@ -143,7 +147,7 @@ class UdpProxy:
         except OSError:  # a datagram may be lost; that is its nature
             return
 
-    def _peer(self, client: object) -> socket.socket:
+    def _peer(self, client: Address) -> socket.socket:
         found = self._peers.get(client)
         if found is not None:
             return found
@@ -159,9 +163,9 @@ class UdpProxy:
         self._loop.watch(server.fileno(), READ, lambda _: self._answer(server, client))
         return server
 
-    def _answer(self, server: socket.socket, client: object) -> None:
+    def _answer(self, server: socket.socket, client: Address) -> None:
         try:
-            self._sock.sendto(server.recv(CHUNK), client)  # type: ignore[arg-type]
+            self._sock.sendto(server.recv(CHUNK), client)
         except OSError:
             return
 

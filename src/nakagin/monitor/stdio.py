@@ -14,8 +14,6 @@ from nakagin.monitor.loop import GONE, READ, WRITE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from nakagin.monitor.logfile import Writer
     from nakagin.monitor.loop import Loop
 
@@ -70,11 +68,11 @@ class Stdio:
     """The standard streams of one process and the clients attached to them.
 
     `outputs` maps a readable descriptor to STDOUT or STDERR (a terminal's master: STDOUT alone); `stdin` is
-    the writable end (the same master with a terminal), or -1. `on_end` is called once all output has ended.
+    the writable end (the same master with a terminal), or -1.
     """
 
     __slots__ = (
-        "_clients", "_closing_stdin", "_input", "_log", "_loop", "_on_end", "_outputs", "_stalled", "_stdin",
+        "_clients", "_closing_stdin", "_input", "_log", "_loop", "_outputs", "_stalled", "_stdin",
         "_stdin_once", "_tty",
     )  # fmt: skip
 
@@ -87,7 +85,6 @@ class Stdio:
         tty: bool,
         stdin_once: bool,
         log: Writer | None,
-        on_end: Callable[[], None],
     ) -> None:
         self._loop = loop
         self._outputs = outputs
@@ -95,7 +92,6 @@ class Stdio:
         self._tty = tty
         self._stdin_once = stdin_once
         self._log = log
-        self._on_end = on_end
         self._clients: dict[int, Stream] = {}
         self._input = bytearray()
         self._closing_stdin = False
@@ -106,7 +102,7 @@ class Stdio:
             self._watch_output(fd)
 
     def attach(self, fd: int, *, stdin: bool, stdout: bool, stderr: bool) -> None:
-        """Add a client on socket `fd`. A client of a process whose output has ended gets what is left: nothing."""
+        """Add a client on socket `fd`; where all output has ended, it finds the end of the stream."""
         client = Stream(
             fd, stdin=stdin and self._stdin >= 0, stdout=stdout, stderr=stderr, multiplexed=not self._tty
         )
@@ -133,10 +129,12 @@ class Stdio:
         if self._tty and fd == self._stdin:
             events = (0 if self._stalled else READ) | (WRITE if self._input else 0)
             self._loop.watch(fd, events, self._on_terminal)
-        else:
-            self._loop.watch(
-                fd, 0 if self._stalled else READ, lambda events, fd=fd: self._on_output(fd, events)
-            )  # type: ignore[misc]
+            return
+
+        def on_output(events: int) -> None:
+            self._on_output(fd, events)
+
+        self._loop.watch(fd, 0 if self._stalled else READ, on_output)
 
     def _on_terminal(self, events: int) -> None:
         if events & WRITE:
@@ -181,7 +179,6 @@ class Stdio:
         for client in list(self._clients.values()):
             client.reads = False
             self._flush(client)
-        self._on_end()
 
     def _watch_client(self, client: Stream) -> None:
         wants_input = client.reads and not self._closing_stdin and len(self._input) < CHUNK
@@ -216,9 +213,8 @@ class Stdio:
             self._feed()
 
     def _flush(self, client: Stream) -> None:
-        if not client.flush():
-            self._drop(client)
-        elif not self._outputs and not client.pending:
+        alive = client.flush()
+        if not alive or not (self._outputs or client.pending):
             self._drop(client)
         else:
             self._watch_client(client)

@@ -33,7 +33,8 @@ def holder(protocol: str, port: int) -> str:
     inodes = {f"socket:[{inode}]" for number, inode in _entries(protocol) if number == port}
     for pid in filter(str.isdecimal, os.listdir("/proc")) if inodes else ():
         try:
-            if any(os.readlink(entry.path) in inodes for entry in os.scandir(f"/proc/{pid}/fd")):
+            names = os.listdir(f"/proc/{pid}/fd")
+            if any(os.readlink(f"/proc/{pid}/fd/{name}") in inodes for name in names):
                 with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file:
                     return f'process "{file.read().strip()}" (pid {pid})'
         except OSError:

@@ -142,8 +142,9 @@ class Networks:
         return tuple(sorted(self._networks.values(), key=lambda each: each.created))
 
     def get(self, reference: str) -> Network:
-        """By name, id, or unique id prefix. Raises NotFound ("network x not found"), Invalid (ambiguous)."""
-        found = self._named(reference) or self._networks.get(reference)
+        """By name ("default" is bridge), id, or unique id prefix. Raises NotFound, Invalid (ambiguous)."""
+        name = DEFAULT_BRIDGE if reference == "default" else reference
+        found = self._named(name) or self._networks.get(reference)
         if found is not None:
             return found
         similar = [each for key, each in self._networks.items() if reference and key.startswith(reference)]
