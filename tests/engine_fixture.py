@@ -230,6 +230,11 @@ class ScratchEngine:
         """Every living process of this engine: engine, zygote, monitors, containers, proxies."""
         return sorted(_processes(self.instance.encode(), self.cgroup_parent, str(self.root).encode()))
 
+    def stored_files(self) -> set[str]:
+        """Every path below the data root, except those of the database that come and go by themselves."""
+        found = (str(path.relative_to(self.data_root)) for path in self.data_root.rglob("*"))
+        return {path for path in found if not path.endswith(("-wal", "-shm", "-journal"))}
+
     def leaks(self) -> list[str]:
         """What of this engine is still there, one line each; [] when it left as it came."""
         return [
