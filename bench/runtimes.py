@@ -66,31 +66,11 @@ def commands(folder: str) -> tuple[dict[str, list[str]], list[str]]:
 def deeds(folder: str) -> tuple[dict[str, Callable[[], object]], list[str]]:
     """What to measure for each runtime, and the floor."""
     bundle = make_bundle(folder)
-    _hide_empty_hierarchy(folder)
     found, notes = commands(folder)
     made: dict[str, Callable[[], object]] = {name: _runner(argv, bundle) for name, argv in found.items()}
     true = os.path.join(bundle, "rootfs/bin/busybox")
     made["floor"] = lambda: subprocess.run([*FLOOR, true, "true"], check=True)
     return made, notes
-
-
-def _hide_empty_hierarchy(folder: str) -> None:
-    """crun refuses hybrid control groups: in our shelter, leave out a v2 hierarchy that has no controllers."""
-    top = "/sys/fs/cgroup"
-    try:
-        with open(f"{top}/unified/cgroup.controllers") as file:
-            if file.read().strip():
-                return
-    except FileNotFoundError:
-        return
-    hierarchies = [name for name in os.listdir(top) if os.path.ismount(f"{top}/{name}") and name != "unified"]
-    new = os.path.join(folder, "v1")
-    os.mkdir(new)
-    subprocess.run(["mount", "-t", "tmpfs", "none", new], check=True)
-    for name in hierarchies:
-        os.mkdir(f"{new}/{name}")
-        subprocess.run(["mount", "--bind", f"{top}/{name}", f"{new}/{name}"], check=True)
-    subprocess.run(["mount", "--rbind", new, top], check=True)
 
 
 def _runner(argv: list[str], bundle: str) -> Callable[[], object]:
