@@ -9,6 +9,7 @@ import bz2
 import io
 import lzma
 import zlib
+from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Protocol, cast
 
 import zstandard
@@ -17,6 +18,8 @@ from isal import igzip, isal_zlib
 from nakagin.errors import Damaged, Unsupported
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from _typeshed import WriteableBuffer
 
 # What a decoder may take for its window or dictionary: more than any usual encoder asks for (zstd --ultra and
@@ -24,14 +27,13 @@ if TYPE_CHECKING:
 _MEMORY = 256 << 20
 _PIECE = 1 << 18
 
-BROKEN: tuple[type[Exception], ...] = (
+_BROKEN = (
     EOFError,
     zlib.error,
     cast("type[Exception]", isal_zlib.error),
     zstandard.ZstdError,
     lzma.LZMAError,
 )
-"""What decoders raise for broken input; some of them also raise plain OSError without an errno."""
 
 
 class Readable(Protocol):
@@ -124,12 +126,17 @@ def decompressed(stream: Readable) -> tuple[str, Readable]:
     return kind, peeked
 
 
-def translate(error: Exception, what: str) -> Exception:
-    """A decoder's error as Damaged or Unsupported; anything else as it is."""
-    if isinstance(error, lzma.LZMAError) and "memory" in str(error).lower():
-        return Unsupported(f"{what} needs too much memory to decompress", hint=f"at most {_MEMORY >> 20} MiB")
-    if isinstance(error, zstandard.ZstdError) and "memory" in str(error).lower():
-        return Unsupported(f"{what} needs too much memory to decompress", hint=f"at most {_MEMORY >> 20} MiB")
-    if isinstance(error, BROKEN) or (isinstance(error, OSError) and not error.errno):
-        return Damaged(f"{what} is damaged: {error}", hint="fetch or save it again")
-    return error
+@contextmanager
+def reading(what: str) -> Iterator[None]:
+    """Turns what decoders raise for broken input into Damaged or Unsupported, naming `what`."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, (lzma.LZMAError, zstandard.ZstdError)) and "memory" in str(error).lower():
+            raise Unsupported(
+                f"{what} needs too much memory to decompress", hint=f"at most {_MEMORY >> 20} MiB"
+            ) from error
+        # Some decoders raise a plain OSError, which then has no errno.
+        if isinstance(error, _BROKEN) or (isinstance(error, OSError) and not error.errno):
+            raise Damaged(f"{what} is damaged: {error}", hint="fetch or save it again") from error
+        raise

@@ -17,7 +17,7 @@ import msgspec
 from nakagin.errors import Conflict, Damaged, Exhausted, NotFound
 from nakagin.kernel.extended import sync_filesystem
 from nakagin.spec.digest import ChainID, Digest, encoded, extend_chain, hasher
-from nakagin.storage.compression import decompressed, translate
+from nakagin.storage.compression import decompressed, reading
 from nakagin.storage.tarread import TarReader
 from nakagin.storage.trash import Trash
 from nakagin.storage.unpack import Bounds, Unpacker
@@ -72,7 +72,8 @@ class Layers:
         folder = os.path.join(self._temporary, f"layer-{secrets.token_hex(8)}")
         os.mkdir(folder, 0o755)
         try:
-            diff_id, size = self._unpack(diff, folder, lower)
+            with reading("the layer"):
+                diff_id, size = self._unpack(diff, folder, lower)
             if expected not in (None, diff_id):
                 raise Damaged(
                     f"the layer has the diff ID {diff_id}, not {expected}",
@@ -91,14 +92,8 @@ class Layers:
             measured = _Measured(plain, min(self._bounds.size, free))
             unpacker = Unpacker(root, lower, self._bounds)
             reader = TarReader(measured)
-            try:
-                unpacker.run(reader)
-                reader.drain()
-            except Exception as error:
-                translated = translate(error, "the layer")
-                if translated is error:
-                    raise
-                raise translated from error
+            unpacker.run(reader)
+            reader.drain()
         finally:
             os.close(root)
         for warning in unpacker.warnings:
