@@ -124,17 +124,21 @@ def set_ids(uid: int, gid: int, groups: list[int], *, keep_capabilities: bool) -
     """Become the user: groups, then gid, then uid, because each needs the right that the next gives up."""
     if keep_capabilities:
         prctl(abi.PR_SET_KEEPCAPS, 1)
-    os.setgroups(groups)
+    try:
+        os.setgroups(groups)
+    except PermissionError:
+        if groups:  # with setgroups denied (user_namespaces(7)) the groups stay what they are
+            raise
     os.setresgid(gid, gid, gid)
     os.setresuid(uid, uid, uid)
     if keep_capabilities:
         prctl(abi.PR_SET_KEEPCAPS, 0)
 
 
-def get_rlimit(number: int) -> tuple[int, int]:
-    """(soft, hard) of the calling process; 2**64 - 1 is no limit."""
+def get_rlimit(number: int, pid: int = 0) -> tuple[int, int]:
+    """(soft, hard) of `pid` (0: of the caller); 2**64 - 1 is no limit."""
     limits = _Limits()
-    if _prlimit(0, number, None, ctypes.byref(limits)) < 0:
+    if _prlimit(pid, number, None, ctypes.byref(limits)) < 0:
         raise fail("prlimit")
     return limits.soft, limits.hard
 

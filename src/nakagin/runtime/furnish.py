@@ -13,7 +13,7 @@ import stat
 from nakagin.errors import StepFailed
 from nakagin.kernel import abi, mount, paths, terminal
 from nakagin.runtime import copy_up, idmap
-from nakagin.runtime.options import legacy_flags
+from nakagin.runtime.options import legacy_flags, parse_options
 from nakagin.runtime.steps import (
     BindConsole,
     BindMount,
@@ -30,6 +30,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from nakagin.runtime.plan import Root
     from nakagin.runtime.steps import Step
 
 _NULL = os.makedev(1, 3)
@@ -78,6 +79,35 @@ def step_failed(step: str, error: OSError) -> StepFailed:
     if error.filename:
         cause += f": {os.fsdecode(error.filename)}"
     return StepFailed(step, cause, errno=error.errno or 0)
+
+
+def mount_root(root: Root) -> None:
+    """Mount the root filesystem itself (an overlay), in this namespace only. Raises StepFailed."""
+    os.makedirs(root.path, mode=0o700, exist_ok=True)
+    if root.mounts_cwd:
+        os.chdir(root.mounts_cwd)  # relative lowerdirs keep the data of many layers within 4095 bytes
+    for each in root.mounts:
+        options = parse_options(each.get("options") or [])
+        fstype, source = each.get("type") or "", each.get("source") or ""
+        target = os.path.normpath(root.path + "/" + each.get("destination", "/"))
+        flags = legacy_flags(options.add)
+        if options.bind:
+            flags |= abi.MS_BIND | (abi.MS_REC if options.recursive else 0)
+        try:
+            mount.mount(source, target, fstype, flags, ",".join(options.data))
+            if options.bind and options.add:
+                mount.mount(None, target, None, flags | abi.MS_REMOUNT)
+        except OSError as error:
+            raise step_failed(f"mount {fstype} as root", error) from None
+    os.chdir("/")
+
+
+def mount_point(path: str) -> str:
+    """The mount point under which `path` lies, by the mount table."""
+    path = os.path.realpath(path)
+    with open("/proc/self/mountinfo", errors="surrogateescape") as table:
+        points = [line.split(" ", 5)[4].replace("\\040", " ") for line in table]
+    return max((each for each in points if f"{path}/".startswith(f"{each.rstrip('/')}/")), key=len)
 
 
 def prepare_bind(step: BindMount) -> int:
@@ -141,7 +171,9 @@ def _mount_filesystem(step: MountFilesystem, site: Site) -> None:
         if any(len(option) > 255 for option in data):
             # fsconfig(2) takes values up to 255 bytes; the old call knows no such limit.
             words = ",".join(data)
-            mount.mount(step.source, f"/proc/self/fd/{place}", step.fstype, legacy_flags(step.attributes), words)
+            mount.mount(
+                step.source, f"/proc/self/fd/{place}", step.fstype, legacy_flags(step.attributes), words
+            )
             return
         fd = mount.new_filesystem(step.fstype, step.source, data, 0 if step.copy_up else step.attributes)
         try:
@@ -173,10 +205,10 @@ def _bind(step: BindMount, site: Site) -> None:
         if step.target == "/":
             raise OSError(22, "nothing may be mounted over the root itself")
         inside_proc = step.target == "/proc" or step.target.startswith("/proc/")
-        if inside_proc and step.target not in _PROC_FILES:
+        real = step.target == "/proc" and paths.filesystem_magic(fd) == abi.PROC_SUPER_MAGIC
+        if inside_proc and not real and step.target not in _PROC_FILES:
             # CVE-2019-16884: a made-up /proc would swallow the writes that confine the process.
-            if step.target != "/proc" or paths.filesystem_magic(fd) != abi.PROC_SUPER_MAGIC:
-                raise OSError(1, "only a procfs may be mounted at /proc, and nothing below it")
+            raise OSError(1, "only a procfs may be mounted at /proc, and nothing below it")
         _attach(fd, site, step.target)
     finally:
         os.close(fd)
@@ -254,7 +286,9 @@ def _mask(step: MaskPath, site: Site) -> None:
     cover = -1
     try:
         if _is_directory(place) and site.empty < 0:
-            site.empty = cover = mount.new_filesystem("tmpfs", "tmpfs", ["nr_inodes=1"], abi.MOUNT_ATTR_RDONLY)
+            site.empty = cover = mount.new_filesystem(
+                "tmpfs", "tmpfs", ["nr_inodes=1"], abi.MOUNT_ATTR_RDONLY
+            )
             mount.move_mount(cover, place)
             cover = -1  # stays open: later masks are copies of it
             return

@@ -25,7 +25,7 @@ def user_namespace(uids: Sequence[IDMapping], gids: Sequence[IDMapping]) -> int:
         os._exit(0)
     os.close(ready)
     try:
-        write_maps(pid, _text(uids), _text(gids))
+        write_maps(pid, id_map(uids), id_map(gids))
         return os.open(f"/proc/{pid}/ns/{namespaces.KINDS['user'][1]}", os.O_RDONLY | os.O_CLOEXEC)
     finally:
         os.close(waiting)
@@ -49,7 +49,8 @@ def write_maps(pid: int, uid_map: str, gid_map: str) -> None:
     _write(pid, "uid_map", uid_map)
 
 
-def _text(mappings: Sequence[IDMapping]) -> str:
+def id_map(mappings: Sequence[IDMapping]) -> str:
+    """The text of uid_map or gid_map (user_namespaces(7))."""
     return "".join(f"{each['containerID']} {each['hostID']} {each['size']}\n" for each in mappings)
 
 

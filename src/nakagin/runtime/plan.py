@@ -17,6 +17,7 @@ from nakagin.errors import Invalid
 from nakagin.kernel import abi
 from nakagin.kernel.namespaces import KINDS
 from nakagin.runtime.cgroup_mounts import cgroup_steps
+from nakagin.runtime.idmap import id_map
 from nakagin.runtime.options import PROPAGATION, MountOptions, parse_options
 from nakagin.runtime.program import program
 from nakagin.runtime.steps import (
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from nakagin.cgroups.layout import Layout
     from nakagin.runtime.program import Holdings, Program
     from nakagin.runtime.steps import Step
-    from nakagin.spec.runtime import Config, Device, Hook, IDMapping, Linux, Mount, TimeOffsets
+    from nakagin.spec.runtime import Config, Device, Hook, Linux, Mount, TimeOffsets
 
 _LINKS = (
     ("/dev/fd", "/proc/self/fd"),
@@ -79,7 +80,7 @@ class Plan:
 
     __slots__ = (
         "clone_flags", "domainname", "gid_map", "hooks", "hostname", "joins", "no_new_keyring", "no_pivot",
-        "offsets", "program", "root", "steps", "sysctls", "uid_map", "warnings",
+        "offsets", "own_mounts", "program", "root", "steps", "sysctls", "uid_map", "warnings",
     )  # fmt: skip
 
     def __init__(self, root: Root, program: Program) -> None:
@@ -95,6 +96,7 @@ class Plan:
         self.steps: list[Step] = []
         self.sysctls: dict[str, str] = {}
         self.hooks: dict[str, list[Hook]] = {}
+        self.own_mounts = False
         self.no_pivot = False
         self.no_new_keyring = False
         self.warnings: list[str] = []
@@ -103,6 +105,11 @@ class Plan:
     def has_user_namespace(self) -> bool:
         """Whether the container gets a user namespace of its own."""
         return bool(self.clone_flags & abi.CLONE_NEWUSER)
+
+    @property
+    def has_runtime_hooks(self) -> bool:
+        """Whether hooks run in the runtime's namespaces before the container moves into its root."""
+        return bool(self.hooks.get("prestart") or self.hooks.get("createRuntime"))
 
     def describe(self) -> list[str]:
         """The plan for people, one line per step."""
@@ -151,7 +158,8 @@ def plan(
             raise Invalid("it would rename the host: a uts namespace is needed", where=name)
     made.hooks = {kind: list(hooks) for kind, hooks in (config.get("hooks") or {}).items() if hooks}  # type: ignore[call-overload]
     _check_hooks(made.hooks)
-    if _separate(made, "mount"):
+    made.own_mounts = _separate(made, "mount")
+    if made.own_mounts:
         made.steps = _furniture(made, config, linux, bundle, layout, group)
     made.sysctls = _sysctls(made, linux.get("sysctl") or {})
     return made
@@ -201,11 +209,6 @@ def _namespaces(made: Plan, linux: Linux) -> None:
     if offsets and not made.clone_flags & abi.CLONE_NEWTIME:
         raise Invalid("time offsets need a new time namespace", where="linux.timeOffsets")
     made.offsets = _offsets(offsets)
-
-
-def id_map(mappings: Sequence[IDMapping]) -> str:
-    """The text of uid_map or gid_map (user_namespaces(7))."""
-    return "".join(f"{each['containerID']} {each['hostID']} {each['size']}\n" for each in mappings)
 
 
 def _offsets(offsets: TimeOffsets) -> str:

@@ -140,7 +140,7 @@ def _capabilities(made: Program, process: Process, holdings: Holdings) -> None:
     made.bounding = mask(wanted.get("bounding"))
     made.permitted = mask(wanted.get("permitted"))
     made.effective = mask(wanted.get("effective")) & made.permitted
-    made.inheritable = mask(wanted.get("inheritable"))
+    made.inheritable = mask(wanted.get("inheritable")) & made.bounding  # the kernel wants no more
     made.ambient = mask(wanted.get("ambient")) & made.permitted & made.inheritable
     left_out = [*identity.capability_names(missing), *sorted(unknown)]
     if left_out:

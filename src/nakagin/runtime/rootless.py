@@ -6,8 +6,6 @@ import os
 
 from nakagin.errors import StepFailed
 
-_TOOLS = (("newgidmap", "gid_map"), ("newuidmap", "uid_map"))
-
 
 def write_maps(pid: int, uid_map: str, gid_map: str) -> None:
     """Write the maps of `pid`'s new user namespace. Raises OSError or StepFailed."""
@@ -18,12 +16,14 @@ def write_maps(pid: int, uid_map: str, gid_map: str) -> None:
             with open(f"/proc/{pid}/{name}", "w") as file:
                 file.write(text)
         return
-    for (tool, _), text in zip(_TOOLS, (gid_map, uid_map), strict=True):
+    for tool, text in (("newgidmap", gid_map), ("newuidmap", uid_map)):
         argv = [tool, str(pid), *text.split()]
         try:
             child = os.posix_spawnp(tool, argv, os.environ)
         except FileNotFoundError:
-            raise StepFailed(f"map ids with {tool}", "not installed", errno=2, hint="install uidmap") from None
+            raise StepFailed(
+                f"map ids with {tool}", "not installed", errno=2, hint="install uidmap"
+            ) from None
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         if code:
             hint = "see /etc/subuid and /etc/subgid"

@@ -14,13 +14,14 @@
               ◄──────────────────────────────── EXECUTING           then execve closes the socket
     end of file: the program runs ◄──────────── (close-on-exec)
 
-At any time init may say FAILED {step, cause, errno, command} or WARNING text. The launcher (kernel/launcher.py)
-says NOT_EXECUTED + errno when execve fails. One message is one datagram: a letter and a body.
+At any time init may say FAILED {step, cause, errno, command} or WARNING text, and the launcher
+(kernel/launcher.py) NOT_EXECUTED + errno. One message is one datagram: a letter and a body.
 """
 
 from __future__ import annotations
 
 import _socket
+import os
 
 from nakagin.errors import CommandFailed, StepFailed
 from nakagin.kernel import fds
@@ -36,6 +37,7 @@ READY = b"r"
 START = b"s"
 EXECUTING = b"k"
 LISTENER = b"l"
+BORN = b"b"
 FAILED = b"f"
 WARNING = b"w"
 NOT_EXECUTED = b"x"
@@ -58,7 +60,11 @@ class Channel:
 
     def receive(self) -> tuple[bytes, bytes, list[int]]:
         """(kind, body, descriptors); kind END when the other side has closed."""
-        message, received = fds.receive_fds(self._socket, _LONGEST, 4)
+        try:
+            message, received = fds.receive_fds(self._socket, _LONGEST, 4)
+        except ConnectionResetError:
+            # The other side died before it read all; this is told once, its last words are still there.
+            message, received = fds.receive_fds(self._socket, _LONGEST, 4)
         return message[:1], message[1:], received
 
     def await_go(self) -> None:
@@ -82,7 +88,9 @@ def pair() -> tuple[Channel, Channel]:
     return Channel(one), Channel(other)
 
 
-def expect(channel: Channel, wanted: Sequence[bytes], warn: Callable[[str], None]) -> tuple[bytes, bytes, list[int]]:
+def expect(
+    channel: Channel, wanted: Sequence[bytes], warn: Callable[[str], None]
+) -> tuple[bytes, bytes, list[int]]:
     """The next message that is one of `wanted`; warnings are passed on, failures are raised.
 
     Raises StepFailed or CommandFailed as the other side found it, or StepFailed when it died.
@@ -94,7 +102,7 @@ def expect(channel: Channel, wanted: Sequence[bytes], warn: Callable[[str], None
         if kind == WARNING:
             warn(body.decode(errors="replace"))
         elif kind == FAILED:
-            raise _failure(document.parse(body))
+            raise failure(body)
         elif kind == NOT_EXECUTED:
             raise not_executed(int.from_bytes(body[:4], "little"))
         elif kind == END:
@@ -113,21 +121,29 @@ def failure_body(error: StepFailed) -> bytes:
     return document.render(facts).encode()
 
 
-def _failure(facts: dict[str, object]) -> StepFailed:
+def failure(body: bytes) -> StepFailed:
+    """The error that a FAILED message tells of."""
+    facts = document.parse(body)
     kind = CommandFailed if facts["command"] else StepFailed
-    hint = facts["hint"]
-    number = facts["errno"]
-    assert isinstance(number, int)
-    return kind(str(facts["step"]), str(facts["cause"]), errno=number, hint=hint if isinstance(hint, str) else None)
+    return kind(facts["step"], facts["cause"], errno=facts["errno"], hint=facts["hint"])
 
 
 def not_executed(number: int, path: str = "") -> CommandFailed:
     """What the user reads when execve(2) failed with errno `number`."""
-    import os
-
     hints = {
         2: "the file, or the interpreter that its first line names, does not exist",
         8: "it is no program for this machine; a script must begin with #!",
         13: "it is not executable for this user",
     }
-    return CommandFailed(f"exec {path}".strip(), os.strerror(number).lower(), errno=number, hint=hints.get(number))
+    return CommandFailed(
+        f"exec {path}".strip(), os.strerror(number).lower(), errno=number, hint=hints.get(number)
+    )
+
+
+def accept(listening: _socket.socket) -> Channel:
+    """The channel to whoever calls on the listening socket first; it must say START."""
+    fd, _ = listening._accept()  # type: ignore[attr-defined]  # noqa: SLF001 - the C class has no other name
+    listening.close()
+    channel = Channel(_socket.socket(fileno=fd))
+    channel.await_go()
+    return channel
