@@ -31,7 +31,8 @@ _NEWROUTE, _GETROUTE = 24, 26
 # <linux/if_link.h>, <linux/if_addr.h>, <linux/rtnetlink.h>
 _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_MASTER, _IFLA_LINKINFO = 1, 3, 4, 10, 18
 _IFLA_NET_NS_FD = 28
-_INFO_KIND, _INFO_DATA = 1, 2
+_INFO_KIND, _INFO_DATA, _INFO_SLAVE_KIND, _INFO_SLAVE_DATA = 1, 2, 4, 5
+_BRPORT_MODE = 4
 _VETH_PEER = 1
 _IFA_ADDRESS, _IFA_LOCAL, _IFA_BROADCAST, _IFA_FLAGS = 1, 2, 4, 8
 _IFA_F_NODAD = 2
@@ -144,6 +145,14 @@ def set_master(index: int, name: str, master: int) -> Request:
     return Request(f"put {name} on a bridge", _NEWLINK, 0, body)
 
 
+def set_hairpin(name: str) -> Request:
+    """Let the bridge send frames back out of the port `name` by which they came in."""
+    mode = _attr(_BRPORT_MODE, b"\1")
+    port = _text(_INFO_SLAVE_KIND, "bridge") + _attr(_INFO_SLAVE_DATA | _NESTED, mode)
+    body = _ifinfo.pack(0, 0, 0, 0, 0) + _text(_IFLA_IFNAME, name) + _attr(_IFLA_LINKINFO | _NESTED, port)
+    return Request(f"set hairpin mode of {name}", _NEWLINK, 0, body)
+
+
 def delete_link(name: str) -> Request:
     """Delete an interface by name; a veth goes with its peer."""
     body = _ifinfo.pack(0, 0, 0, 0, 0) + _text(_IFLA_IFNAME, name)
@@ -184,13 +193,13 @@ def add_route(index: int, name: str, destination: str, gateway: str) -> Request:
 
 
 def encode(requests: Sequence[Request], sequence: int) -> bytes:
-    """The batch as one datagram, numbered from `sequence`. Only the last is acknowledged; errors always are."""
-    messages = []
+    """The batch as one datagram, numbered from `sequence`; the last is acknowledged, errors always."""
+    encoded = []
     last = len(requests) - 1
     for number, each in enumerate(requests):
         flags = _REQUEST | each.flags | (_ACK if number == last else 0)
-        messages.append(_header.pack(16 + len(each.body), each.kind, flags, sequence + number, 0) + each.body)
-    return b"".join(messages)
+        encoded.append(_header.pack(16 + len(each.body), each.kind, flags, sequence + number, 0) + each.body)
+    return b"".join(encoded)
 
 
 def attributes(data: bytes, offset: int = 0) -> dict[int, bytes]:
@@ -205,7 +214,8 @@ def attributes(data: bytes, offset: int = 0) -> dict[int, bytes]:
     return found
 
 
-def _messages(data: bytes) -> Iterator[tuple[int, int, int, bytes]]:
+def messages(data: bytes) -> Iterator[tuple[int, int, int, bytes]]:
+    """The netlink messages of a datagram: (type, flags, sequence, body)."""
     offset = 0
     while offset + 16 <= len(data):
         length, kind, flags, sequence, _ = _header.unpack_from(data, offset)
@@ -253,7 +263,7 @@ class Socket:
         self._socket.send(encode(requests, first))
         failure: OSError | None = None
         while True:
-            for kind, flags, sequence, body in _messages(self._socket.recv(65536)):
+            for kind, flags, sequence, body in messages(self._socket.recv(65536)):
                 if kind != _ERROR:
                     continue
                 number = -struct.unpack_from("=i", body)[0]
@@ -271,7 +281,7 @@ class Socket:
         self._socket.send(_header.pack(16 + len(body), kind, _REQUEST | flags, sequence, 0) + body)
         found: list[bytes] = []
         while True:
-            for reply, reply_flags, _, answer in _messages(self._socket.recv(1 << 18)):
+            for reply, reply_flags, _, answer in messages(self._socket.recv(1 << 18)):
                 if reply == _DONE:
                     return found
                 if reply == _ERROR:

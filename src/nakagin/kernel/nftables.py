@@ -14,13 +14,20 @@ import ctypes
 import errno
 import json
 import os
+import socket
+
+from nakagin.kernel.netlink import attributes, messages
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Self
 
 LIBRARY = "libnftables.so.1"
 _OUTPUT_JSON = 1 << 4  # NFT_CTX_OUTPUT_JSON, in <nftables/libnftables.h>
+
+# <linux/netlink.h>, <linux/netfilter/nfnetlink.h>, <linux/netfilter/nf_tables.h>
+_NETFILTER, _GROUP_NFTABLES = 12, 7
+_SUBSYSTEM, _NEWGEN = 10, 15
 
 _lock = _thread.allocate_lock()
 _context: _Context | None = None
@@ -83,3 +90,51 @@ def run(commands: str) -> dict[str, Any]:
         output = _context.run(commands.encode())
     answer: dict[str, Any] = json.loads(output) if output.strip() else {}
     return answer
+
+
+class Watch:
+    """Changes of one table by other processes, from the kernel's own announcements; a context manager."""
+
+    __slots__ = ("_relevant", "_socket", "_table")
+
+    def __init__(self, table: str) -> None:
+        self._table = table.encode() + b"\0"
+        self._relevant = False
+        self._socket = socket.socket(
+            socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK, _NETFILTER
+        )
+        self._socket.bind((0, 1 << (_GROUP_NFTABLES - 1)))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def foreign_change(self) -> bool:
+        """Read what was announced; whether a finished transaction of somebody else touched the table."""
+        foreign = False
+        while True:
+            try:
+                data = self._socket.recv(1 << 18)
+            except BlockingIOError:
+                return foreign
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:
+                    raise
+                foreign = True  # announcements were lost: assume the worst
+                continue
+            for kind, _, _, body in messages(data):
+                if kind >> 8 != _SUBSYSTEM:
+                    continue
+                attrs = attributes(body, 4)
+                if kind & 0xFF != _NEWGEN:
+                    self._relevant = self._relevant or attrs.get(1) == self._table
+                    continue
+                # The end of a transaction: its maker's pid is in attribute 2 (NFTA_GEN_PROC_PID).
+                pid = int.from_bytes(attrs.get(2, b""), "big")
+                foreign = foreign or (self._relevant and pid != os.getpid())
+                self._relevant = False

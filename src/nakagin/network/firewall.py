@@ -214,7 +214,7 @@ def _words(value: Any) -> Element:
 
 
 def observed(listing: dict[str, Any], planned: Ruleset) -> Ruleset | None:
-    """The kernel's table (what "list table" answers) as a Ruleset; None unless its layout is the planned one."""
+    """The kernel's table (what "list table" answers) as a Ruleset; None unless laid out as planned."""
     elements: dict[str, dict[Element, Element]] = {name: {} for name in planned.elements}
     rules, marked = 0, False
     for item in listing.get("nftables", ()):
@@ -244,6 +244,38 @@ class Firewall:
         if commands:
             self._run(commands)
         self._applied = planned
+
+    @property
+    def ruleset(self) -> Ruleset | None:
+        """What was applied last."""
+        return self._applied
+
+    def publish(self, published: Sequence[Published]) -> None:
+        """Lead these ports to their containers as well."""
+        self._change("add", published)
+
+    def withdraw(self, published: Sequence[Published]) -> None:
+        """Lead these ports nowhere again."""
+        self._change("delete", published)
+
+    def _change(self, verb: str, published: Sequence[Published]) -> None:
+        """Change single elements: costs what the change costs, however many ports are published."""
+        assert self._applied is not None
+        commands = []
+        for each in published:
+            name, elements = _port_elements(each)
+            commands.append(_command(verb, self.table, name, elements))
+            there = self._applied.elements[name]
+            for key, value in elements.items():
+                if verb == "add":
+                    there[key] = value
+                else:
+                    there.pop(key, None)
+        try:
+            self._run(commands)
+        except StepFailed:
+            # Somebody changed the table behind our back: look, and make it whole.
+            self.restore(self._applied)
 
     def restore(self, planned: Ruleset) -> bool:
         """The same, but look at the kernel first instead of trusting what was done; True if it differed."""

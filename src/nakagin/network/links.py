@@ -32,7 +32,7 @@ def attach(plan: EndpointPlan, pid: int) -> None:
             _configure(plan)
     except OSError as error:
         detach(plan)
-        step = f"attach {plan['interface']} to network {plan['network']}"
+        step = f"attach {plan['interface']} to network {plan['network']} (bridge {plan['bridge']})"
         raise StepFailed(step, error.strerror or str(error), errno=error.errno or 0) from error
     finally:
         if namespace >= 0:
@@ -50,7 +50,8 @@ def _plug(plan: EndpointPlan, namespace: int) -> None:
             master=socket.if_nametoindex(plan["bridge"]),
             mtu=plan["mtu"],
         )
-        host.send([pair])
+        hairpin = [netlink.set_hairpin(plan["host_interface"])] if plan.get("hairpin") else []
+        host.send([pair, *hairpin])
 
 
 def _configure(plan: EndpointPlan) -> None:
@@ -82,14 +83,16 @@ def _disable_ipv6(interface: str) -> None:
 
 def loopback_up(pid: int) -> None:
     """Bring up `lo` in the network namespace of process `pid` (what `--network none` has)."""
-    namespace = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    namespace = -1
     try:
+        namespace = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         with in_network_namespace(namespace), netlink.Socket() as inside:
             inside.send([netlink.set_up(_LOOPBACK_INDEX, "lo")])
     except OSError as error:
         raise StepFailed("bring up lo", error.strerror or str(error), errno=error.errno or 0) from error
     finally:
-        os.close(namespace)
+        if namespace >= 0:
+            os.close(namespace)
 
 
 def detach(plan: EndpointPlan) -> None:

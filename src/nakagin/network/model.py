@@ -113,7 +113,8 @@ class EndpointPlan(TypedDict):
     gateway: str
     gateway6: NotRequired[str]
     mtu: int
-    routes: NotRequired[list[list[str]]]
+    routes: NotRequired[list[list[str]]]  # [destination, gateway]
+    hairpin: NotRequired[bool]
 
 
 class Settings(msgspec.Struct, frozen=True):
