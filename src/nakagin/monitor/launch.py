@@ -10,14 +10,17 @@ import itertools
 import os
 import socket
 import sys
-from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nakagin.errors import Unavailable
 from nakagin.monitor import protocol
-from nakagin.monitor.protocol import Message
 
-OnEvent = Callable[[Message], None]
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from nakagin.monitor.protocol import Message
+
+    OnEvent = Callable[[Message], None]
 
 _ZYGOTE = "import sys; sys.path.insert(0, {root!r}); from nakagin.monitor.zygote import main; main({fd})"
 

@@ -28,6 +28,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from nakagin.cgroups.layout import Layout
     from nakagin.monitor.protocol import Message
     from nakagin.spec.runtime import Config
 
@@ -51,8 +52,9 @@ class _Exec:
 class Monitor:
     """Runs the container of one launch request from creation to clean-up."""
 
-    def __init__(self, request: Message, fds: list[int]) -> None:
+    def __init__(self, request: Message, fds: list[int], machine: Layout) -> None:
         self._request = request
+        self._machine = machine
         self._loop = Loop()
         control, *self._fds = fds
         self._controls: dict[int, socket.socket] = {}
@@ -105,7 +107,7 @@ class Monitor:
                 root=request["runtime_root"], id=request["id"], bundle=request["bundle"], config=config,
                 rootfs=request["rootfs"], rootfs_cwd=request["rootfs_cwd"],
                 cgroup_path=request["cgroup_path"], stdio=theirs, on_namespaces=self._connect_network,
-                seccomp_cache=request["seccomp_cache"], die_with_parent=True, warn=_to_standard_error,
+                seccomp_cache=request["seccomp_cache"], parent_death_signal=signal.SIGKILL, machine=self._machine, warn=_to_standard_error,
             )  # fmt: skip
         finally:
             for fd in set(theirs or ()):
@@ -285,7 +287,7 @@ class Monitor:
         return {}
 
     def _signal(self, message: Message, _: list[int]) -> Message:
-        self._container.kill(message["number"], all=message.get("all", False))
+        self._container.kill(message["number"], everyone=message.get("all", False))
         return {}
 
     def _pause(self, _: Message, __: list[int]) -> Message:
@@ -311,7 +313,9 @@ class Monitor:
         tty = bool(message["process"].get("terminal"))
         ours, theirs = _pipes(tty, bool(fds) and message["stdin"]) if fds else (None, _nowhere(tty))
         try:
-            started = self._container.exec(message["process"], stdio=theirs)
+            started = self._container.exec(
+                message["process"], stdio=theirs, seccomp_cache=self._request["seccomp_cache"]
+            )
         except BaseException:
             for fd in set(ours or ()) - {-1}:
                 os.close(fd)
@@ -398,7 +402,7 @@ def _to_standard_error(text: str) -> None:
     sys.stderr.write(text + "\n")
 
 
-def main(request: Message, fds: list[int]) -> None:
+def main(request: Message, fds: list[int], machine: Layout) -> None:
     """Be the monitor of `request` (in a fresh fork of the zygote) and never return."""
     status = 0
     try:
@@ -406,7 +410,7 @@ def main(request: Message, fds: list[int]) -> None:
         os.setsid()
         process.set_subreaper()
         process.set_name("nakagin-monitor")
-        Monitor(request, fds).run()
+        Monitor(request, fds, machine).run()
     except BaseException as error:  # noqa: BLE001  outermost loop of the process: nothing above could tell
         status = 1
         sys.excepthook(type(error), error, error.__traceback__)

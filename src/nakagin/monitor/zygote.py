@@ -11,6 +11,7 @@ import os
 import signal
 import socket
 
+from nakagin.cgroups import layout
 from nakagin.kernel import process
 from nakagin.monitor import monitor, protocol
 from nakagin.runtime import seal
@@ -24,6 +25,7 @@ def main(fd: int) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     process.set_name("nakagin-zygote")
+    machine = layout.detect()
     gc.collect()
     gc.freeze()
     protocol.send(engine, {"event": "ready"})
@@ -32,6 +34,6 @@ def main(fd: int) -> None:
         if os.fork() == 0:
             engine.close()
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            monitor.main(request, fds)
+            monitor.main(request, fds, machine)
         for each in fds:
             os.close(each)
