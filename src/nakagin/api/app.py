@@ -27,6 +27,7 @@ from nakagin.api import (
 )
 from nakagin.api.answers import Answer, failure
 from nakagin.api.call import BODY_LIMIT, Call
+from nakagin.api.porch import Porch, PorchServer
 from nakagin.api.routes import Table
 from nakagin.api.translate import message_of, status_of
 from nakagin.errors import NakaginError
@@ -46,8 +47,23 @@ _READERS = (archives, containers, execs, images, networks, output, system, trans
 def make_runner(engine: Engine) -> web.BaseRunner:
     """The server for `engine`, ready for `setup()` and sites. Needs a running event loop."""
     door = Door(engine)
-    server = web.Server(door.handle, request_factory=door.request, handler_cancellation=True, access_log=None)
-    return web.ServerRunner(server, shutdown_timeout=SHUTDOWN_TIMEOUT)
+    server = PorchServer(
+        door.handle, request_factory=door.request, handler_cancellation=True, access_log=None
+    )
+    return _Runner(server, door)
+
+
+class _Runner(web.ServerRunner):
+    """Ends streams when the engine closes; other requests have a moment to finish."""
+
+    __slots__ = ("_door",)
+
+    def __init__(self, server: web.Server, door: Door) -> None:
+        super().__init__(server, shutdown_timeout=SHUTDOWN_TIMEOUT)
+        self._door = door
+
+    async def shutdown(self) -> None:
+        self._door.end_streams()
 
 
 class Door:
@@ -56,6 +72,12 @@ class Door:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._table = Table(deeds=[noun.DEEDS for noun in _DOERS], reads=[noun.READS for noun in _READERS])
+        self._streams: set[asyncio.Task[object]] = set()
+
+    def end_streams(self) -> None:
+        """Cancel everything that would go on until its client goes."""
+        for task in self._streams:
+            task.cancel()
 
     def request(
         self,
@@ -71,6 +93,14 @@ class Door:
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request; never raises but for a client that has gone."""
+        try:
+            return await self._answer(request)
+        finally:
+            protocol = request.transport.get_protocol() if request.transport is not None else None
+            if isinstance(protocol, Porch):
+                protocol.answered()
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         call: Call | None = None
         try:
             version, path = versions.split(request.path)
@@ -79,9 +109,15 @@ class Door:
                 return failure(404, "page not found")
             route, name = found
             call = Call(self._engine, request, name, version)
-            if route.follows_client:
+            if not route.follows_client:
+                return await call.unbroken(route.handler(call))
+            task = asyncio.current_task()
+            assert task is not None
+            self._streams.add(task)
+            try:
                 return await route.handler(call)
-            return await call.unbroken(route.handler(call))
+            finally:
+                self._streams.discard(task)
         except web.HTTPException as error:
             return failure(error.status, error.reason)
         except ConnectionError:
@@ -90,9 +126,8 @@ class Door:
             refusal = _refusal(request, error)
             if call is None or not call.begun:
                 return refusal
-            if (
-                request.transport is not None
-            ):  # half an answer is out: cut it, so that it is not taken for whole
+            # Half an answer is out: cut it, so that nobody takes it for the whole.
+            if request.transport is not None:
                 request.transport.abort()
             raise ConnectionResetError("the answer was cut short") from error
 

@@ -1,6 +1,6 @@
 """Hijacked connections: after the response head the client's socket carries a process's streams.
 
-    client ──(HTTP request, perhaps stdin already)──► aiohttp
+    client ──(HTTP request, perhaps stdin already)──► Porch, aiohttp
     client ◄──(101 UPGRADED, or 200)───────────────── hijack()
     client ◄═══ output: raw, or Docker's frames ═════ Relay ◄═══ monitor
     client ════ stdin ═══(detach keys)══════════════► Relay ═══► monitor
@@ -23,6 +23,7 @@ from nakagin.api.answers import COMMON, RAW_STREAM
 from nakagin.api.call import Call
 from nakagin.api.detach import DetachKeys
 from nakagin.api.hangups import hangups
+from nakagin.api.porch import Porch
 
 if TYPE_CHECKING:
     from nakagin.containers.streams import Stream
@@ -44,20 +45,6 @@ class Hijacked(web.StreamResponse):
 
     async def write_eof(self, data: bytes = b"") -> None:
         """Nothing is left to write."""
-
-
-class _Early:
-    """Takes from aiohttp what the client sent behind its request (the parser interface of upgrades)."""
-
-    def __init__(self) -> None:
-        self.data = b""
-
-    def feed_data(self, data: bytes) -> tuple[bool, bytes]:
-        self.data += data
-        return False, b""
-
-    def feed_eof(self) -> None:
-        """The end is seen by the transport's next protocol."""
 
 
 class _Side(asyncio.Protocol):
@@ -93,8 +80,12 @@ class _Side(asyncio.Protocol):
 
     def end(self) -> None:
         """Half-close: no more bytes will be written."""
-        if self.transport is not None and not self.transport.is_closing() and self.transport.can_write_eof():
+        if self.transport is None or self.transport.is_closing():
+            return
+        if self.transport.can_write_eof():
             self.transport.write_eof()
+        else:  # TLS knows no half-close
+            self.transport.close()
 
     def pause(self) -> None:
         if self.transport is not None and not self.transport.is_closing():
@@ -170,7 +161,12 @@ class Relay:
         self.client.transport = transport
 
     async def run(
-        self, stream: socket.socket | None, early: bytes, backlog: AsyncIterator[bytes] | None
+        self,
+        stream: socket.socket | None,
+        early: bytes,
+        backlog: AsyncIterator[bytes] | None,
+        *,
+        input_ended: bool = False,
     ) -> None:
         """Send `backlog`, then relay `stream` (none: only the backlog) until the client has closed.
 
@@ -188,7 +184,9 @@ class Relay:
                 await asyncio.get_running_loop().create_connection(lambda: self.process, sock=ours)
                 if early:
                     self.client.data_received(early)
-                if self.process.drained.is_set():
+                if input_ended:
+                    self.client.eof_received()
+                elif self.process.drained.is_set():
                     self.client.resume()
             await self.finished.wait()
         finally:
@@ -236,19 +234,17 @@ async def _hijack(
     backlog: AsyncIterator[bytes] | None,
     detach_keys: bytes | None,
 ) -> Hijacked:
-    request = call.request
-    transport = request.transport
-    if transport is None:
+    transport = call.request.transport
+    porch = transport.get_protocol() if transport is not None else None
+    if transport is None or not isinstance(porch, Porch):
         if stream is not None:
             stream.close()
         raise ConnectionResetError("the client has gone")
-    former = request.protocol
-    early = _Early()
-    former.set_parser(early)  # type: ignore[arg-type]  # the two methods that aiohttp calls of a WebSocketReader
-    relay = Relay(transport, former, detach_keys)
+    taken = porch.take()
+    relay = Relay(transport, taken.former, detach_keys)
     transport.pause_reading()
     transport.set_protocol(relay.client)
     call.begun = True
     transport.write(_head(call.upgrades, kind))
-    await relay.run(stream, early.data, backlog)
+    await relay.run(stream, taken.early, backlog, input_ended=taken.ended)
     return Hijacked()

@@ -1,4 +1,4 @@
-"""The Docker Engine API 1.50 as types: what clients send, and the values that answers are made of.
+"""The Docker Engine API 1.50 as types: what clients send, and the values of answers that we keep.
 
 Every Struct is frozen; attribute names are snake_case, JSON names are Docker's. Lists are tuples, never null;
 where Docker tells null from empty the type says `| None`. Decode with `spec.gojson.decode`, which takes what
@@ -489,33 +489,7 @@ class AuthConfig(Document, frozen=True, kw_only=True, rename="lower"):
     registrytoken: str = ""
 
 
-# Values that answers are made of
-
-
-class Port(Document, frozen=True, kw_only=True):
-    """One line of PORTS in `docker ps`; `public_port` 0 is not published."""
-
-    omit_empty = _fields("ip public_port")
-
-    ip: str = field(default="", name="IP")
-    private_port: Unsigned16 = 0
-    public_port: Unsigned16 = 0
-    type: str = "tcp"
-
-
-class MountPoint(Document, frozen=True, kw_only=True):
-    """A mount of an existing container; `rw` False is read-only."""
-
-    omit_empty = _fields("type name driver")
-
-    type: str = ""
-    name: str = ""
-    source: str = ""
-    destination: str = ""
-    driver: str = ""
-    mode: str = ""
-    rw: bool = field(default=False, name="RW")
-    propagation: str = ""
+# Health, as inspect shows it
 
 
 class HealthcheckResult(Document, frozen=True, kw_only=True):
@@ -533,20 +507,3 @@ class Health(Document, frozen=True, kw_only=True):
     status: str = "none"
     failing_streak: Int64 = 0
     log: tuple[HealthcheckResult, ...] = ()
-
-
-class UsageData(Document, frozen=True, kw_only=True):
-    """-1 where it was not counted."""
-
-    size: Int64 = -1
-    ref_count: Int64 = -1
-
-
-class NetworkContainer(Document, frozen=True, kw_only=True):
-    """A container as `docker network inspect` lists it; addresses with prefix length."""
-
-    name: str = ""
-    endpoint_id: str = field(default="", name="EndpointID")
-    mac_address: str = ""
-    ipv4_address: str = field(default="", name="IPv4Address")
-    ipv6_address: str = field(default="", name="IPv6Address")
