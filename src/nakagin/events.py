@@ -50,7 +50,18 @@ class Event(msgspec.Struct, frozen=True):
 class EventFilter:
     """Docker's filters: every key must match, any value of a key suffices."""
 
-    _BY_NOUN = ("container", "image", "volume", "network", "daemon", "plugin", "node", "service", "secret", "config")
+    _BY_NOUN = (
+        "container",
+        "image",
+        "volume",
+        "network",
+        "daemon",
+        "plugin",
+        "node",
+        "service",
+        "secret",
+        "config",
+    )
 
     def __init__(self, filters: Mapping[str, Sequence[str]] | None) -> None:
         self._filters = {key: tuple(values) for key, values in (filters or {}).items() if values}
@@ -112,7 +123,11 @@ class EventBus:
         return len(self._subscribers)
 
     def publish(
-        self, type: str, action: str, id: str, attributes: Mapping[str, str] | None = None  # noqa: A002
+        self,
+        type: str,
+        action: str,
+        id: str,
+        attributes: Mapping[str, str] | None = None,  # noqa: A002
     ) -> Event:
         """Tell everyone; times are strictly rising, so that `since` never skips or repeats one."""
         self._last_ns = max(time.time_ns(), self._last_ns + 1)
@@ -188,7 +203,9 @@ class _Subscription:
         if not self._queue.empty():
             return self._queue.get_nowait()
         if self._lost:
-            raise Unavailable(f"this listener fell more than {BACKLOG} events behind", hint="read faster, or filter")
+            raise Unavailable(
+                f"this listener fell more than {BACKLOG} events behind", hint="read faster, or filter"
+            )
         if timeout is not None and timeout <= 0:
             return None
         try:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from nakagin.storage.records import Records
 
 Document = dict[str, Any]
+Documents = list[Document]
 Filters = Mapping[str, Sequence[str]]
 
 KIND = "volume"
@@ -127,7 +128,7 @@ class Volumes:
         """Keep the volume as long as the container (full id) exists."""
         self._records.hold(KIND, name, f"container:{container}", f"used by container {container[:12]}")
 
-    def list(self, filters: Filters | None = None) -> list[Document]:
+    def list(self, filters: Filters | None = None) -> Documents:
         """The volumes, by name; filters dangling, driver, label, name."""
         held = self._records.held(KIND) if "dangling" in (filters or {}) else set()
         return [
@@ -148,7 +149,9 @@ class Volumes:
         holders = self._records.holders(KIND, name)
         if holders:
             users = ", ".join(hold.holder.partition(":")[2] for hold in holders)
-            raise Conflict(f"remove {name}: volume is in use - [{users}]", hint="remove those containers first")
+            raise Conflict(
+                f"remove {name}: volume is in use - [{users}]", hint="remove those containers first"
+            )
         volume = msgspec.structs.replace(volume, removing=True)
         self._records.put(KIND, name, _encode(volume))
         self._volumes[name] = volume
@@ -190,7 +193,7 @@ class Volumes:
                     total += status.st_size
         return total
 
-    def disk_usage(self) -> list[Document]:
+    def disk_usage(self) -> Documents:
         """The documents of all volumes with UsageData, for GET /system/df."""
         return [
             self._document(volume)
@@ -228,7 +231,9 @@ class Volumes:
 
 def _check_same(known: Volume, driver: str, options: Mapping[str, str]) -> None:
     if (driver or "local") != known.driver:
-        raise Conflict(f"create {known.name}: conflict: driver of the existing volume is {known.driver}, not {driver}")
+        raise Conflict(
+            f"create {known.name}: conflict: driver of the existing volume is {known.driver}, not {driver}"
+        )
     if options and dict(options) != known.driver_options:
         raise Conflict(f"create {known.name}: conflict: a volume of that name exists with other options")
 
@@ -240,7 +245,9 @@ def _check_options(options: Mapping[str, str]) -> None:
     if not options:
         return
     if options.get("type") not in {"none", "", None} or "bind" not in options.get("o", "").split(","):
-        raise Unsupported("volumes of a filesystem type of their own are not supported yet", hint="type=none, o=bind")
+        raise Unsupported(
+            "volumes of a filesystem type of their own are not supported yet", hint="type=none, o=bind"
+        )
     if not os.path.isdir(options.get("device", "")):
         raise Invalid(f'the device of a bind volume must be a directory: "{options.get("device", "")}"')
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from nakagin.containers import mounts, namespaces, resources, security
 from nakagin.containers.defaults import PATH, SHM_SIZE
@@ -18,14 +18,20 @@ INIT_PATH = "/sbin/docker-init"
 
 
 class Host(NamedTuple):
-    """What the machine and the engine's settings say; the same for all containers."""
+    """What the machine and the engine's settings say; the same for all containers.
+
+    `capabilities` are those that the engine holds, `seccomp` a profile as JSON ("" the built-in one, or "unconfined").
+    """
 
     capabilities: frozenset[str]
     known_capabilities: frozenset[str]
-    seccomp: dict[str, Any] | None
     hostname: str
     cgroup_parent: str
+    machine: str = "x86_64"
+    kernel: str = "6.1"
+    seccomp: str = ""
     cgroup_namespace: str = "private"
+    ipc_mode: str = "private"
     ulimits: tuple[docker.Ulimit, ...] = ()
     shm_size: int = SHM_SIZE
     no_new_privileges: bool = False
@@ -99,12 +105,7 @@ def process(
         "args": args,
         "env": environment(container, host, identity),
         "cwd": config.working_dir or "/",
-        "capabilities": capability_sets(
-            security.capabilities(
-                wanted.privileged, wanted.cap_add, wanted.cap_drop, host.known_capabilities, host.capabilities
-            ),
-            identity.uid,
-        ),
+        "capabilities": capability_sets(capability_names(container, host), identity.uid),
         "rlimits": resources.rlimits(wanted.ulimits, host.ulimits),
         "oomScoreAdj": wanted.oom_score_adj,
     }
@@ -169,9 +170,7 @@ def _mounts(
     return found
 
 
-def _linux(
-    container: Container, host: Host, moment: Moment, options: security.SecurityOptions
-) -> oci.Linux:
+def _linux(container: Container, host: Host, moment: Moment, options: security.SecurityOptions) -> oci.Linux:
     wanted = container.host_config
     limits = resources.limits(wanted, dict(moment.block_numbers))
     limits["devices"] = resources.device_rules(wanted.privileged, moment.devices, wanted.device_cgroup_rules)
@@ -183,14 +182,31 @@ def _linux(
         "readonlyPaths": security.readonly_paths(wanted),
         "devices": [device for device, _ in moment.devices],
     }
-    if wanted.sysctls:
-        linux["sysctl"] = dict(wanted.sysctls)
+    if sysctls := _sysctls(wanted):
+        linux["sysctl"] = sysctls
     if propagation := mounts.root_propagation(moment.mounts):
         linux["rootfsPropagation"] = propagation
-    profile = security.seccomp_profile(options, wanted.privileged, host.seccomp)
-    if profile is not None:
-        linux["seccomp"] = profile  # type: ignore[typeddict-item]  # a document from outside, judged by the runtime
+    section = security.seccomp_filter(
+        options, wanted.privileged, host.seccomp, capability_names(container, host), host.machine, host.kernel
+    )
+    if section is not None:
+        linux["seccomp"] = section
     return linux
+
+
+def _sysctls(wanted: docker.HostConfig) -> dict[str, str]:
+    """Docker's defaults for a network of the container's own (any port and ping without privilege), then the request's."""
+    own = namespaces.network_mode(wanted.network_mode).mode in {"private", "none"}
+    standard = {"net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ping_group_range": "0 2147483647"}
+    return {**(standard if own else {}), **wanted.sysctls}
+
+
+def capability_names(container: Container, host: Host) -> list[str]:
+    """The bounding set of the container."""
+    wanted = container.host_config
+    return security.capabilities(
+        wanted.privileged, wanted.cap_add, wanted.cap_drop, host.known_capabilities, host.capabilities
+    )
 
 
 def cgroup_path(container: Container, host: Host) -> str:

@@ -59,7 +59,9 @@ def _copy_node(source: int, target: int, name: str, status: os.stat_result) -> N
         os.chown(name, status.st_uid, status.st_gid, dir_fd=target, follow_symlinks=False)
         return
     below = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=source)
-    into = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=target)
+    into = os.open(
+        name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=target
+    )
     with os.fdopen(below, "rb") as reader, os.fdopen(into, "wb") as writer:
         shutil.copyfileobj(reader, writer, 1 << 20)
         writer.flush()

@@ -31,7 +31,7 @@ async def create(
     image = None if body.nakagin.rootfs else around.images.resolve(body.image)
     config = request.merge_with_image(body, image)
     host = _join_by_id(shelf, request.settle_host_config(body.host_config, around))
-    warnings = request.check(config, body.host_config if not host.runtime else host, around)
+    warnings = request.check(config, host, around)
     specs = mounts.settle(host, config.volumes, _inherited(shelf, host))
     _check_sources(specs)
     record = Container(
@@ -108,13 +108,17 @@ async def _make_storage(shelf: Shelf, around: Surroundings, capsule: Capsule) ->
     try:
         os.makedirs(around.data_dir(record.id), mode=0o710)
         if not record.extension.rootfs:
-            around.snapshots.prepare(record.id, record.chain_id or None, volatile=record.host_config.auto_remove)
+            around.snapshots.prepare(
+                record.id, record.chain_id or None, volatile=record.host_config.auto_remove
+            )
         elif rootfs.from_folder(record)[1]:
             for part in ("upper", "work"):
                 os.makedirs(os.path.join(around.data_dir(record.id), part), mode=0o755)
         specs = await _make_volumes(around, record) if record.mounts else ()
     except OSError as error:
-        raise StepFailed("make the container's files", error.strerror or str(error), errno=error.errno or 0) from error
+        raise StepFailed(
+            "make the container's files", error.strerror or str(error), errno=error.errno or 0
+        ) from error
     kept = msgspec.structs.replace(record, mounts=specs)
     shelf.save(capsule, kept.with_facts(intent="kept"))
 
@@ -133,7 +137,9 @@ async def _make_volumes(around: Surroundings, record: Container) -> tuple[MountS
         around.volumes.hold(volume.name, record.id)
         source = around.volumes.path(volume.name)
         specs.append(
-            msgspec.structs.replace(spec, name=volume.name, source=os.path.join(source, spec.subpath).rstrip("/"))
+            msgspec.structs.replace(
+                spec, name=volume.name, source=os.path.join(source, spec.subpath).rstrip("/")
+            )
         )
         if not spec.no_copy and not spec.subpath and spec.origin != "from" and not os.listdir(source):
             fill.append((spec.target, source))

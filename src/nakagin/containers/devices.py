@@ -29,7 +29,9 @@ def requested(mappings: Iterable[docker.DeviceMapping]) -> list[tuple[oci.Device
         if os.path.isdir(path):
             below = [(device, access) for device in _devices_below(path, inside)]
             if not below:
-                raise Invalid(f'error gathering device information while adding custom device "{path}": no device nodes')
+                raise Invalid(
+                    f'error gathering device information while adding custom device "{path}": no device nodes'
+                )
             found += below
             continue
         found.append((_device(path, inside), access))
@@ -45,7 +47,9 @@ def _device(path: str, inside: str) -> oci.Device:
         ) from None
     kind = _kind(status.st_mode)
     if not kind:
-        raise Invalid(f'error gathering device information while adding custom device "{path}": not a device node')
+        raise Invalid(
+            f'error gathering device information while adding custom device "{path}": not a device node'
+        )
     return _describe(status, kind, inside)
 
 

@@ -187,6 +187,10 @@ class Execs:
             "Pid": each.pid,
         }  # fmt: skip
 
+    def running(self, capsule: Capsule) -> list[str]:
+        """The ids of its commands that run."""
+        return [exec_id for exec_id in capsule.exec_ids if self._execs[exec_id].running]
+
     def on_exit(self, capsule: Capsule, exec_id: str, exit_code: int) -> None:
         """The monitor says that a command has ended (perhaps one that an earlier engine started)."""
         each = self._execs.get(exec_id)

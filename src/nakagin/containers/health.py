@@ -44,7 +44,9 @@ def judge(health: Health, result: HealthcheckResult, check: Healthcheck, *, in_s
 class Probe:
     """The checks of one run of one container."""
 
-    def __init__(self, shelf: Shelf, execs: Execs, capsule: Capsule, publish: Callable[[Capsule, str], None]) -> None:
+    def __init__(
+        self, shelf: Shelf, execs: Execs, capsule: Capsule, publish: Callable[[Capsule, str], None]
+    ) -> None:
         self._shelf = shelf
         self._execs = execs
         self._capsule = capsule

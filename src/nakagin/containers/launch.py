@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from nakagin.containers.surroundings import Surroundings
     from nakagin.monitor.launch import Monitor
     from nakagin.monitor.protocol import Message
-    from nakagin.network.networks import Attachment
+    from nakagin.network.endpoints import Attachment
     from nakagin.spec import runtime as oci
 
 OnEvent = Callable[[dict[str, Any]], None]
@@ -85,12 +85,17 @@ def _joined_pids(shelf: Shelf, record: Container) -> dict[namespaces.Kind, int]:
     for kind, of in namespaces.joined(record.host_config).items():
         other = shelf.find(of).record
         if not other.running:
-            raise Conflict(f"cannot join {kind} namespace of a non running container: {other.name}", hint="start it first")
+            raise Conflict(
+                f"cannot join {kind} namespace of a non running container: {other.name}",
+                hint="start it first",
+            )
         pids[kind] = other.facts.pid
     return pids
 
 
-async def resolve_identity(around: Surroundings, record: Container, user: str | None = None) -> users.Identity:
+async def resolve_identity(
+    around: Surroundings, record: Container, user: str | None = None
+) -> users.Identity:
     """Who `user` (default: the container's) is, by the container's own /etc/passwd and /etc/group. Invalid."""
     wanted = record.config.user if user is None else user
     groups = record.host_config.group_add
@@ -112,7 +117,9 @@ async def resolve_identity(around: Surroundings, record: Container, user: str | 
 
 def _accounts_untouched(around: Surroundings, record: Container) -> bool:
     """Whether /etc is as in the image."""
-    return not record.extension.rootfs and not os.path.lexists(os.path.join(around.snapshots.upper(record.id), "etc"))
+    return not record.extension.rootfs and not os.path.lexists(
+        os.path.join(around.snapshots.upper(record.id), "etc")
+    )
 
 
 def _make_sources(specs: Sequence[MountSpec]) -> None:
@@ -125,7 +132,9 @@ def _make_sources(specs: Sequence[MountSpec]) -> None:
             os.makedirs(spec.source, mode=0o755, exist_ok=True)
         except OSError as error:
             raise StepFailed(
-                f"error while creating mount source path '{spec.source}'", error.strerror or "", errno=error.errno or 0
+                f"error while creating mount source path '{spec.source}'",
+                error.strerror or "",
+                errno=error.errno or 0,
             ) from None
 
 
@@ -135,7 +144,10 @@ def _allocate(around: Surroundings, record: Container) -> Attachment | None:
         return None
     endpoint = record.endpoints.get(mode.of)
     mac = (endpoint.mac_address if endpoint else "") or record.config.mac_address
-    return around.networks.allocate(mode.of, record.id, record.name, port_requests(record), mac=mac)
+    address = endpoint.ipam_config.ipv4_address if endpoint and endpoint.ipam_config else ""
+    return around.networks.allocate(
+        mode.of, record.id, record.name, port_requests(record), mac=mac, address=address
+    )
 
 
 def port_requests(record: Container) -> list[PortRequest]:
@@ -154,7 +166,11 @@ def port_requests(record: Container) -> list[PortRequest]:
         bound = {(each.container_port, each.protocol) for each in requests}
         for spec in record.config.exposed_ports:
             first, last, protocol = request.parse_port(spec)
-            requests += [PortRequest(port, protocol) for port in range(first, last + 1) if (port, protocol) not in bound]
+            requests += [
+                PortRequest(port, protocol)
+                for port in range(first, last + 1)
+                if (port, protocol) not in bound
+            ]
     return requests
 
 
@@ -179,7 +195,8 @@ def shared_memory_path(around: Surroundings, record: Container) -> str:
         return "/dev/shm"  # noqa: S108  the host's own
     if mode != "shareable":
         raise Conflict(
-            f"cannot join IPC of a non-shareable container: {record.name}", hint="start that one with --ipc shareable"
+            f"cannot join IPC of a non-shareable container: {record.name}",
+            hint="start that one with --ipc shareable",
         )
     return os.path.join(around.exec_root, "shm", record.id)
 
@@ -233,7 +250,7 @@ def _file_texts(around: Surroundings, record: Container, attachment: Attachment 
     mode = namespaces.network_mode(wanted.network_mode).mode
     hostname = bundle.hostname(record, around.host)
     addresses = attachment.endpoint.addresses if attachment else ()
-    gateway = standard.host_gateway or (attachment.plan["gateway"] if attachment else "127.0.0.1")
+    gateway = standard.host_gateway or around.networks.host_gateway
     hosts = names.hosts_file(
         hostname, addresses, domain=record.config.domainname, extra=wanted.extra_hosts, host_gateway=gateway
     )
@@ -241,7 +258,10 @@ def _file_texts(around: Surroundings, record: Container, attachment: Attachment 
     search = wanted.dns_search or standard.search
     options = wanted.dns_options or standard.options
     resolver = around.networks.resolv_file(
-        wanted.network_mode if attachment else ("host" if mode == "host" else "none"), servers, search, options
+        wanted.network_mode if attachment else ("host" if mode == "host" else "none"),
+        servers,
+        search,
+        options,
     )
     return {"hostname": names.hostname_file(hostname), "hosts": hosts, "resolv.conf": resolver}
 
@@ -258,7 +278,9 @@ def _write_config(run_dir: str, config: oci.Config) -> None:
     _write(os.path.join(run_dir, "config.json"), json.dumps(config))
 
 
-def _message(around: Surroundings, capsule: Capsule, attachment: Attachment | None) -> tuple[Message, list[int]]:
+def _message(
+    around: Surroundings, capsule: Capsule, attachment: Attachment | None
+) -> tuple[Message, list[int]]:
     """The launch request (keys: monitor.protocol) and the descriptors that go with it."""
     record = capsule.record
     cwd, root_mounts = rootfs.root_mounts(around, record)

@@ -1,10 +1,10 @@
 """What the engine knows of a container: frozen facts, a status derived from them, and what may follow what.
 
-    created ──start──> running ──exit──> exited ──start──> running
-                        │  ▲  │             │
-                     pause unpause          ├─ restart policy ─> restarting ──> running
-                        ▼  │                │
-                       paused               └──remove──> removing ──> (gone)
+created ──start──> running ──exit──> exited ──start──> running
+                    │  ▲  │             │
+                 pause unpause          ├─ restart policy ─> restarting ──> running
+                    ▼  │                │
+                   paused               └──remove──> removing ──> (gone)
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What has happened to a container. Times are RFC 3339 in UTC with nanoseconds, `pid` is the host's number.
 
     `intent` is "creating" until the container exists as a whole and "removing" from the moment when it must go:
-    recovery finishes the one by undoing it and the other by removing again.
+    recovery finishes the one by undoing it and the other by removing again (anonymous volumes as `volumes_too` says).
     """
 
     intent: Intent = "kept"
@@ -44,6 +44,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     restarting: bool = False
     restart_count: int = 0
     stopped_by_user: bool = False
+    volumes_too: bool = False
     health: Health | None = None
 
 

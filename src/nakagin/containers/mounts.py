@@ -47,7 +47,10 @@ def parse_bind(text: str, volume_driver: str = "") -> MountSpec:
     )  # fmt: skip
     if spec.type == "bind":
         return msgspec.structs.replace(
-            spec, source=posixpath.normpath(source), create_source=True, propagation=spec.propagation or "rprivate"
+            spec,
+            source=posixpath.normpath(source),
+            create_source=True,
+            propagation=spec.propagation or "rprivate",
         )
     if spec.propagation:
         raise Invalid(f"invalid volume specification: '{text}': invalid mode: {mode}")
@@ -64,10 +67,14 @@ def _check_modes(text: str, mode: str, options: Sequence[str]) -> None:
 
 def _check_target(target: str, what: str) -> str:
     if not target.startswith("/"):
-        raise Invalid(f"invalid volume specification: '{what}': invalid mount config: mount path must be absolute")
+        raise Invalid(
+            f"invalid volume specification: '{what}': invalid mount config: mount path must be absolute"
+        )
     clean = "/" + posixpath.normpath(target).lstrip("/")
     if clean == "/":
-        raise Invalid(f"invalid volume specification: '{what}': invalid specification: destination can't be '/'")
+        raise Invalid(
+            f"invalid volume specification: '{what}': invalid specification: destination can't be '/'"
+        )
     return clean
 
 
@@ -93,7 +100,9 @@ def _bind_mount(mount: docker.Mount, target: str) -> MountSpec:
     if not mount.source:
         raise Invalid('invalid mount config for type "bind": field Source must not be empty')
     if not mount.source.startswith("/"):
-        raise Invalid(f"invalid mount config for type \"bind\": invalid mount path: '{mount.source}' mount path must be absolute")
+        raise Invalid(
+            f"invalid mount config for type \"bind\": invalid mount path: '{mount.source}' mount path must be absolute"
+        )
     if mount.volume_options or mount.tmpfs_options:
         raise Invalid('invalid mount config for type "bind": options of another type must not be specified')
     options = mount.bind_options
@@ -115,9 +124,13 @@ def _volume_mount(mount: docker.Mount, target: str) -> MountSpec:
     driver = options.driver_config if options else None
     subpath = options.subpath if options else ""
     if subpath and (subpath.startswith("/") or ".." in subpath.split("/")):
-        raise Invalid("invalid mount config for type \"volume\": subpath must be a relative path within the volume")
+        raise Invalid(
+            'invalid mount config for type "volume": subpath must be a relative path within the volume'
+        )
     if subpath and not mount.source:
-        raise Invalid('invalid mount config for type "volume": must not set Subpath when using anonymous volumes')
+        raise Invalid(
+            'invalid mount config for type "volume": must not set Subpath when using anonymous volumes'
+        )
     return MountSpec(
         type="volume", target=target, name=mount.source, driver=(driver.name if driver else "") or "local", mode="z",
         read_only=mount.read_only, no_copy=bool(options and options.no_copy), subpath=subpath,
@@ -155,7 +168,7 @@ def _tmpfs_options(words: Iterable[str]) -> tuple[str, ...]:
     for word in words:
         group = next((group for group in _TMPFS_FLAGS if word in group), None)
         if group is None and word not in _PROPAGATIONS and word.partition("=")[0] not in _TMPFS_KEYS:
-            raise Invalid(f"invalid tmpfs option [\"{word}\"]")
+            raise Invalid(f'invalid tmpfs option ["{word}"]')
         chosen = [each for each in chosen if not (group and each in group)] + [word]
     return tuple(chosen)
 
@@ -183,7 +196,9 @@ def settle(
         clean = _check_target(target, target)
         if clean not in found:
             driver = host.volume_driver or "local"
-            found[clean] = MountSpec(type="volume", target=clean, driver=driver, anonymous=True, origin="image")
+            found[clean] = MountSpec(
+                type="volume", target=clean, driver=driver, anonymous=True, origin="image"
+            )
     return tuple(sorted(found.values(), key=lambda spec: (spec.target.count("/"), spec.target)))
 
 
@@ -200,8 +215,13 @@ def inherit(specs: Iterable[MountSpec], mode: str) -> list[MountSpec]:
     """The mounts of another container, as --volumes-from takes them over."""
     return [
         msgspec.structs.replace(
-            spec, read_only=spec.read_only or mode == "ro", recursive_read_only=spec.recursive_read_only or mode == "ro",
-            anonymous=False, no_copy=True, create_source=False, origin="from",
+            spec,
+            read_only=spec.read_only or mode == "ro",
+            recursive_read_only=spec.recursive_read_only or mode == "ro",
+            anonymous=False,
+            no_copy=True,
+            create_source=False,
+            origin="from",
         )  # fmt: skip
         for spec in specs
         if spec.type != "tmpfs"
@@ -229,7 +249,9 @@ def oci_mounts(
     if shm is not None:
         standard.append(shm)
     mounts = [
-        _adjust(mount, read_only_root=read_only_root, privileged=privileged, writable_cgroups=writable_cgroups)
+        _adjust(
+            mount, read_only_root=read_only_root, privileged=privileged, writable_cgroups=writable_cgroups
+        )
         for mount in standard
         if not _covered(mount["destination"], users)
     ]
@@ -254,7 +276,9 @@ _WRITABLE_ANYWAY = {"/proc", "/dev", "/dev/pts", "/dev/shm", "/dev/mqueue"}  # n
 def _adjust(mount: oci.Mount, *, read_only_root: bool, privileged: bool, writable_cgroups: bool) -> oci.Mount:
     options = list(mount["options"])
     target = mount["destination"]
-    if (privileged and target in {"/sys", "/sys/fs/cgroup"}) or (writable_cgroups and target == "/sys/fs/cgroup"):
+    if (privileged and target in {"/sys", "/sys/fs/cgroup"}) or (
+        writable_cgroups and target == "/sys/fs/cgroup"
+    ):
         options = [option for option in options if option != "ro"]
     elif read_only_root and target not in _WRITABLE_ANYWAY and "ro" not in options:
         options.append("ro")

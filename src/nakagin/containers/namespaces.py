@@ -102,7 +102,10 @@ def check(config: docker.ContainerConfig, host: docker.HostConfig) -> None:
 def _check_joined_network(config: docker.ContainerConfig, host: docker.HostConfig) -> None:
     conflicts = (
         (config.hostname, "hostname and the network mode"),
-        (host.links, "container type network can't be used with links. This would result in undefined behavior"),
+        (
+            host.links,
+            "container type network can't be used with links. This would result in undefined behavior",
+        ),
         (host.dns, "dns and the network mode"),
         (host.extra_hosts, "custom host-to-IP mapping and the network mode"),
         (config.mac_address, "mac-address and the network mode"),

@@ -25,7 +25,7 @@ async def remove(shelf: Shelf, around: Surroundings, capsule: Capsule, *, volume
     """
     record = capsule.record
     if record.facts.intent != "removing":
-        shelf.save(capsule, record.with_facts(intent="removing"))
+        shelf.save(capsule, record.with_facts(intent="removing", volumes_too=volumes))
     release_run(around, record)
     if _is_large(around, record):
         await asyncio.to_thread(release_storage, around, record)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import msgspec
 
@@ -15,6 +15,7 @@ from nakagin.spec import docker
 if TYPE_CHECKING:
     from nakagin.containers.surroundings import Surroundings
     from nakagin.images.model import Image
+    from nakagin.network.model import Protocol
 
 _PORT = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?/(tcp|udp|sctp)")
 _HOSTNAME = re.compile(r"[a-zA-Z0-9]([a-zA-Z0-9_.-]{0,252}[a-zA-Z0-9])?")
@@ -86,7 +87,7 @@ def settle_host_config(host: docker.HostConfig, around: Surroundings) -> docker.
     if not host.shm_size:
         changes["shm_size"] = around.host.shm_size
     if not host.ipc_mode:
-        changes["ipc_mode"] = "private"
+        changes["ipc_mode"] = around.host.ipc_mode
     if not host.cgroupns_mode:
         changes["cgroupns_mode"] = around.host.cgroup_namespace
     if not host.network_mode or host.network_mode == "default":
@@ -119,7 +120,9 @@ def check(config: docker.ContainerConfig, host: docker.HostConfig, around: Surro
     if host.shm_size < 0:
         raise Invalid("SHM size can not be less than 0")
     if host.runtime not in around.runtimes:
-        raise Invalid(f"unknown or invalid runtime name: {host.runtime}", hint=f"one of {', '.join(around.runtimes)}")
+        raise Invalid(
+            f"unknown or invalid runtime name: {host.runtime}", hint=f"one of {', '.join(around.runtimes)}"
+        )
     _check_log(host.log_config)
     _check_ports(config, host)
     for text in host.extra_hosts:
@@ -127,9 +130,13 @@ def check(config: docker.ContainerConfig, host: docker.HostConfig, around: Surro
     for name in host.sysctls:
         _check_sysctl(name, host)
     if host.storage_opt:
-        raise Unsupported("--storage-opt is not supported yet", hint="the size of a container's files is not bounded")
+        raise Unsupported(
+            "--storage-opt is not supported yet", hint="the size of a container's files is not bounded"
+        )
     if host.init and not around.host.init_path:
-        raise NotFound("no tiny init on this machine for --init", hint="install the package tini, or give --init-path")
+        raise NotFound(
+            "no tiny init on this machine for --init", hint="install the package tini, or give --init-path"
+        )
     return warnings + _network_warnings(config, host)
 
 
@@ -137,7 +144,9 @@ def _check_config(config: docker.ContainerConfig) -> None:
     if not config.entrypoint and not config.cmd:
         raise Invalid("no command specified", hint="name a command; the image has none of its own")
     if config.working_dir and not config.working_dir.startswith("/"):
-        raise Invalid(f"the working directory '{config.working_dir}' is invalid, it needs to be an absolute path")
+        raise Invalid(
+            f"the working directory '{config.working_dir}' is invalid, it needs to be an absolute path"
+        )
     for text in config.env:
         if not text or text.startswith("="):
             raise Invalid(f"invalid environment variable: {text}")
@@ -164,14 +173,28 @@ def _check_health(health: docker.Healthcheck) -> None:
         raise Invalid(f"Unknown healthcheck type '{health.test[0]}' (expected 'CMD')")
 
 
-LOG_OPTIONS = frozenset({"max-size", "max-file", "labels", "labels-regex", "env", "env-regex", "tag", "compress", "mode", "max-buffer-size"})
+LOG_OPTIONS = frozenset(
+    {
+        "max-size",
+        "max-file",
+        "labels",
+        "labels-regex",
+        "env",
+        "env-regex",
+        "tag",
+        "compress",
+        "mode",
+        "max-buffer-size",
+    }
+)
 _LOG_DRIVERS = {"json-file", "local", "none"}
 
 
 def _check_log(log: docker.LogConfig) -> None:
     if log.type not in _LOG_DRIVERS:
         raise Invalid(
-            f"logger: no log driver named '{log.type}' is registered", hint=f"one of {', '.join(sorted(_LOG_DRIVERS))}"
+            f"logger: no log driver named '{log.type}' is registered",
+            hint=f"one of {', '.join(sorted(_LOG_DRIVERS))}",
         )
     for name in log.config:
         if name not in LOG_OPTIONS:
@@ -207,7 +230,7 @@ def _check_ports(config: docker.ContainerConfig, host: docker.HostConfig) -> Non
             _check_host_port(spec, binding.host_port)
 
 
-def parse_port(spec: str) -> tuple[int, int, str]:
+def parse_port(spec: str) -> tuple[int, int, Protocol]:
     """(first, last, protocol) of "80", "80/tcp", "8000-8010/udp"; Invalid otherwise."""
     match = _PORT.fullmatch(spec if "/" in spec else f"{spec}/tcp")
     if not match:
@@ -215,7 +238,7 @@ def parse_port(spec: str) -> tuple[int, int, str]:
     first, last = int(match[1]), int(match[2] or match[1])
     if not 1 <= first <= last <= 65535:  # noqa: PLR2004  the last port
         raise Invalid(f'invalid port specification: "{spec}"')
-    return first, last, match[3]
+    return first, last, cast("Protocol", match[3])
 
 
 def _check_host_port(spec: str, text: str) -> None:
@@ -227,7 +250,9 @@ def _check_host_port(spec: str, text: str) -> None:
 def _check_extra_host(text: str) -> None:
     name, separator, address = text.partition("=") if "=" in text else text.partition(":")
     if not separator or not name or not address:
-        raise Invalid(f'bad format for add-host: "{text}"', hint="HOST:ADDRESS, the address may be host-gateway")
+        raise Invalid(
+            f'bad format for add-host: "{text}"', hint="HOST:ADDRESS, the address may be host-gateway"
+        )
 
 
 _SYSCTLS_IPC = frozenset(
@@ -248,7 +273,9 @@ def _check_sysctl(name: str, host: docker.HostConfig) -> None:
         return
     if name in {"kernel.domainname", "kernel.hostname"}:
         return
-    raise Invalid(f'sysctl "{name}" is not in a separate kernel namespace', hint="only namespaced sysctls can be set")
+    raise Invalid(
+        f'sysctl "{name}" is not in a separate kernel namespace', hint="only namespaced sysctls can be set"
+    )
 
 
 def _network_warnings(config: docker.ContainerConfig, host: docker.HostConfig) -> list[str]:

@@ -6,8 +6,11 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
+
 from nakagin.containers.defaults import DEVICE_RULES, EVERY_DEVICE, NOFILE, SMALLEST_MEMORY
 from nakagin.errors import Invalid
+from nakagin.spec.docker import Resources
 
 if TYPE_CHECKING:
     from nakagin.spec import docker
@@ -39,7 +42,9 @@ def check(wanted: docker.Resources, host: HostLimits) -> list[str]:
     for limit in wanted.ulimits:
         check_ulimit(limit)
     if wanted.device_requests:
-        raise Invalid('could not select device driver "" with capabilities: [[gpu]]', hint="GPUs are not supported yet")
+        raise Invalid(
+            'could not select device driver "" with capabilities: [[gpu]]', hint="GPUs are not supported yet"
+        )
     return _warnings(wanted)
 
 
@@ -116,7 +121,9 @@ def check_ulimit(limit: docker.Ulimit) -> None:
     if limit.name not in _ULIMITS:
         raise Invalid(f"invalid ulimit type: {limit.name}", hint=f"one of {', '.join(sorted(_ULIMITS))}")
     if limit.hard != -1 and (limit.soft > limit.hard or limit.soft == -1):
-        raise Invalid(f"ulimit soft limit must be less than or equal to hard limit: {limit.soft} > {limit.hard}")
+        raise Invalid(
+            f"ulimit soft limit must be less than or equal to hard limit: {limit.soft} > {limit.hard}"
+        )
 
 
 def rlimits(wanted: Sequence[docker.Ulimit], standard: Sequence[docker.Ulimit]) -> list[oci.Rlimit]:
@@ -155,7 +162,13 @@ def device_rules(
     if privileged:
         return [EVERY_DEVICE]
     own: list[oci.DeviceRule] = [
-        {"allow": True, "type": device["type"], "major": device["major"], "minor": device["minor"], "access": access}
+        {
+            "allow": True,
+            "type": device["type"],
+            "major": device["major"],
+            "minor": device["minor"],
+            "access": access,
+        }
         for device, access in devices
         if device["type"] in {"b", "c"}
     ]
@@ -246,5 +259,35 @@ def _throttles(
     devices: Iterable[docker.ThrottleDevice], numbers: dict[str, tuple[int, int]]
 ) -> list[oci.ThrottleDevice]:
     return [
-        {"major": numbers[each.path][0], "minor": numbers[each.path][1], "rate": each.rate} for each in devices
+        {"major": numbers[each.path][0], "minor": numbers[each.path][1], "rate": each.rate}
+        for each in devices
     ]
+
+
+def updated(host: docker.HostConfig, change: docker.UpdateRequest) -> docker.HostConfig:
+    """The host half after `docker update`: what the change leaves at zero or None stays as it is. Raises Invalid."""
+    fields = {
+        name: value
+        for name in Resources.__struct_fields__
+        if (value := getattr(change, name)) not in _UNSET and name not in _NOT_UPDATED
+    }
+    if change.restart_policy.name:
+        fields["restart_policy"] = change.restart_policy
+    # Docker's words for limits that exclude each other across requests.
+    if change.nano_cpus and (host.cpu_quota or host.cpu_period):
+        raise Invalid(
+            "Conflicting options: Nano CPUs cannot be updated as CPU Period or Quota has already been set"
+        )
+    if (change.cpu_quota or change.cpu_period) and host.nano_cpus:
+        raise Invalid(
+            "Conflicting options: CPU Quota or Period cannot be updated as NanoCPUs has already been set"
+        )
+    if change.memory > 0 and not change.memory_swap and 0 < host.memory_swap < change.memory:
+        raise Invalid(
+            "Memory limit should be smaller than already set memoryswap limit, update the memoryswap at the same time"
+        )
+    return msgspec.structs.replace(host, **fields)
+
+
+_UNSET: tuple[object, ...] = (0, "", None, ())
+_NOT_UPDATED = frozenset({"cgroup_parent", "devices", "device_cgroup_rules", "device_requests", "ulimits"})

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import json
+import functools
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from nakagin.containers.defaults import CAPABILITIES, MASKED_PATHS, READONLY_PATHS
 from nakagin.errors import Invalid
+from nakagin.spec import seccomp_default
 
 if TYPE_CHECKING:
     from nakagin.spec import docker
+    from nakagin.spec import runtime as oci
 
 _LABELS = {"user", "role", "type", "level", "filetype", "disable"}
 
@@ -63,13 +65,7 @@ def _profile(value: str) -> str:
     if value == "builtin":
         return ""
     if value != "unconfined":
-        try:
-            json.loads(value)
-        except ValueError as error:
-            raise Invalid(
-                f"Decoding seccomp profile failed: {error}",
-                hint="the API takes the profile's content; `--security-opt seccomp=FILE` is read by the client",
-            ) from None
+        seccomp_default.parse(value)
     return value
 
 
@@ -115,11 +111,18 @@ def readonly_paths(host: docker.HostConfig) -> list[str]:
     return list(READONLY_PATHS if host.readonly_paths is None else host.readonly_paths)
 
 
-def seccomp_profile(options: SecurityOptions, privileged: bool, standard: dict[str, Any] | None) -> dict[str, Any] | None:
-    """The profile document to be compiled, or None for no filter; `standard` is the engine's own."""
-    if options.seccomp == "unconfined" or (privileged and not options.seccomp):
-        return None
-    if options.seccomp:
-        found: dict[str, Any] = json.loads(options.seccomp)
-        return found
-    return standard
+def seccomp_filter(
+    options: SecurityOptions, privileged: bool, standard: str, names: Sequence[str], machine: str, kernel: str
+) -> oci.Seccomp | None:
+    """The filter for a container with the capabilities `names`, or None; `standard` is the engine's own profile.
+
+    Profiles are JSON texts, "" the built-in one, "unconfined" none. `machine` and `kernel` are of uname(1).
+    """
+    text = options.seccomp or ("unconfined" if privileged else standard)
+    return None if text == "unconfined" else _resolved(text, tuple(names), machine, kernel)
+
+
+@functools.lru_cache(maxsize=32)
+def _resolved(text: str, names: tuple[str, ...], machine: str, kernel: str) -> oci.Seccomp:
+    profile = seccomp_default.parse(text) if text else seccomp_default.default_profile()
+    return seccomp_default.resolve(profile, names, machine, kernel)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import select
+import socket
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
@@ -12,11 +14,8 @@ from nakagin.containers.model import Container
 from nakagin.errors import Conflict, Invalid, NotFound
 
 if TYPE_CHECKING:
-    import socket
-
     from nakagin.containers.health import Probe
     from nakagin.monitor.launch import Monitor
-    from nakagin.network.networks import Attachment
     from nakagin.storage.records import Records
 
 KIND = "container"
@@ -36,23 +35,30 @@ class PendingAttach:
         self.stdout = stdout
         self.stderr = stderr
 
+    @property
+    def alive(self) -> bool:
+        """Whether the client still waits; one that went away is closed here."""
+        gone = bool(select.select([self.socket], [], [], 0)[0]) and not self.socket.recv(1, socket.MSG_PEEK)
+        if gone:
+            self.socket.close()
+        return not gone
+
 
 class Capsule:
     """One container: its record, the lock its verbs hold, and who waits for or watches it.
 
-    `ended` is set while no process of it runs; `exits` counts its ends since the engine knows it.
+    `ended` is set while no process of it runs. `held_for_restart` keeps it from removing itself meanwhile.
     """
 
     __slots__ = (
-        "attachment", "ended", "exec_ids", "exit_waiters", "kept", "lock", "monitor", "pending", "probe",
-        "record", "removal_waiters", "restart_delay", "restart_task",
+        "ended", "exec_ids", "exit_waiters", "held_for_restart", "lock", "monitor", "pending", "probe", "record",
+        "removal_waiters", "restart_delay", "restart_task",
     )  # fmt: skip
 
     def __init__(self, record: Container) -> None:
         self.record = record
         self.lock = asyncio.Lock()
         self.monitor: Monitor | None = None
-        self.attachment: Attachment | None = None
         self.pending: list[PendingAttach] = []
         self.ended = asyncio.Event()
         if not record.running:
@@ -62,6 +68,7 @@ class Capsule:
         self.probe: Probe | None = None
         self.restart_task: asyncio.Task[None] | None = None
         self.restart_delay = 0.0
+        self.held_for_restart = False
         self.exec_ids: set[str] = set()
 
     @property
@@ -111,7 +118,9 @@ class Shelf:
         if len(ids) == 1:
             return self._capsules[ids[0]]
         if ids:
-            raise Invalid(f"multiple IDs found with provided prefix: {name}", hint="give more characters of the id")
+            raise Invalid(
+                f"multiple IDs found with provided prefix: {name}", hint="give more characters of the id"
+            )
         raise NotFound(f"No such container: {reference}")
 
     def add(self, record: Container, also: Callable[[], None] | None = None) -> Capsule:

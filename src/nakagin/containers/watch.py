@@ -43,7 +43,9 @@ class Watch:
         """Start it; the caller holds its lock. A failure is recorded, and raised."""
         require(capsule.record, "start")
         try:
-            monitor = await launch(self._shelf, self._around, capsule, lambda event: self._on_event(capsule, event))
+            monitor = await launch(
+                self._shelf, self._around, capsule, lambda event: self._on_event(capsule, event)
+            )
         except NakaginError as error:
             await self._on_failed_start(capsule, error)
             raise
@@ -149,7 +151,7 @@ class Watch:
             self._restart_later(capsule)
             return
         capsule.wake(capsule.exit_waiters)
-        if record.host_config.auto_remove:
+        if record.host_config.auto_remove and not capsule.held_for_restart:
             await self._remove_automatically(capsule)
 
     def _announce_end(self, capsule: Capsule) -> None:
@@ -157,7 +159,11 @@ class Watch:
         facts = record.facts
         if facts.oom_killed:
             self.publish(capsule, "oom")
-        ran = max(0, nanoseconds(facts.finished_at) - nanoseconds(facts.started_at)) if facts.started_at != NEVER else 0
+        ran = (
+            max(0, nanoseconds(facts.finished_at) - nanoseconds(facts.started_at))
+            if facts.started_at != NEVER
+            else 0
+        )
         self.publish(capsule, "die", exitCode=str(facts.exit_code), execDuration=str(ran // 1_000_000_000))
         for spec in record.mounts:
             if spec.type == "volume":
@@ -170,7 +176,9 @@ class Watch:
         facts = capsule.record.facts
         ran = (nanoseconds(facts.finished_at) - nanoseconds(facts.started_at)) / 1e9
         capsule.restart_delay = policy.next_delay(capsule.restart_delay, ran)
-        capsule.restart_task = asyncio.get_running_loop().create_task(self._restart(capsule, capsule.restart_delay))
+        capsule.restart_task = asyncio.get_running_loop().create_task(
+            self._restart(capsule, capsule.restart_delay)
+        )
 
     async def _restart(self, capsule: Capsule, delay: float) -> None:
         await asyncio.sleep(delay)
@@ -220,8 +228,10 @@ class Watch:
 
     async def _finish_removal(self, capsule: Capsule) -> None:
         async with capsule.lock:
+            facts = capsule.record.facts
+            volumes = facts.volumes_too or facts.intent == "creating"
             await asyncio.to_thread(end_processes, self._around, capsule.record)
-            await remove(self._shelf, self._around, capsule, volumes=capsule.record.host_config.auto_remove)
+            await remove(self._shelf, self._around, capsule, volumes=volumes)
 
     async def _find_again(self, capsule: Capsule) -> None:
         """Connect to the monitor of a container that ran, or was being started, when the engine died."""
@@ -255,7 +265,10 @@ class Watch:
 
     def _sweep(self) -> None:
         """Delete folders that belong to no container."""
-        for parent in (os.path.join(self._around.exec_root, "containers"), os.path.join(self._around.data_root, "containers")):
+        for parent in (
+            os.path.join(self._around.exec_root, "containers"),
+            os.path.join(self._around.data_root, "containers"),
+        ):
             for name in os.listdir(parent):
                 if self._shelf.get(name) is None:
                     shutil.rmtree(os.path.join(parent, name), ignore_errors=True)
