@@ -134,15 +134,10 @@ class ScratchEngine:
         for client in self._clients:
             client.close()
         if self.process is not None:
-            if self.process.poll() is not None:
-                found.append(f"the engine had died (exit code {self.process.returncode}):\n{self.log_tail()}")
-                self.start()
-            self.remove_containers()
             try:
-                if code := self.terminate():
-                    found.append(f"the engine ended with exit code {code}:\n{self.log_tail()}")
-            except subprocess.TimeoutExpired:
-                found.append(f"the engine did not end on SIGTERM:\n{self.log_tail()}")
+                self._end(found)
+            except (AssertionError, RuntimeError, subprocess.TimeoutExpired) as error:
+                found.append(f"{error}\n{self.log_tail()}")
                 self.kill9()
             with contextlib.suppress(AssertionError):  # a dying process may need a moment
                 await_until(lambda: not self.leaks(), "leaks to vanish", 5)
@@ -153,6 +148,15 @@ class ScratchEngine:
         if not found or not os.environ.get("KEEP_SCRATCH"):
             shutil.rmtree(self.root, ignore_errors=True)
         return found
+
+    def _end(self, found: list[str]) -> None:
+        assert self.process is not None
+        if self.process.poll() is not None:
+            found.append(f"the engine had died (exit code {self.process.returncode}):\n{self.log_tail()}")
+            self.start()
+        self.remove_containers()
+        if code := self.terminate():
+            found.append(f"the engine ended with exit code {code}:\n{self.log_tail()}")
 
     # clients
 
