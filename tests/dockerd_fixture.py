@@ -5,12 +5,14 @@ It gets a bridge of its own and leaves the machine's firewall alone.
 
 from __future__ import annotations
 
+import glob
 import io
 import os
 import shutil
 import subprocess
 import tarfile
 from functools import cache
+from pathlib import Path
 
 from tests.engine_fixture import ScratchEngine, await_until
 
@@ -50,6 +52,13 @@ class ScratchDockerd(ScratchEngine):
     def close(self) -> list[str]:
         """As for our engine, and the bridge is taken away."""
         found = super().close()
+        for mount in reversed(Path("/proc/self/mountinfo").read_text().splitlines()):
+            if str(self.root) in (point := mount.split()[4]):
+                subprocess.run(["umount", point], check=True)
+        shutil.rmtree(self.root, ignore_errors=True)
+        for group in glob.glob(f"/sys/fs/cgroup/*/{self.cgroup_parent}"):
+            for folder, _, _ in os.walk(group, topdown=False):
+                os.rmdir(folder)
         _ip("link", "delete", self.bridge)
         await_until(lambda: not os.path.exists(f"/sys/class/net/{self.bridge}"), "the bridge to go")
         return found

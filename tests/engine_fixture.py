@@ -134,15 +134,10 @@ class ScratchEngine:
         for client in self._clients:
             client.close()
         if self.process is not None:
-            if self.process.poll() is not None:
-                found.append(f"the engine had died (exit code {self.process.returncode}):\n{self.log_tail()}")
-                self.start()
-            self.remove_containers()
             try:
-                if code := self.terminate():
-                    found.append(f"the engine ended with exit code {code}:\n{self.log_tail()}")
-            except subprocess.TimeoutExpired:
-                found.append(f"the engine did not end on SIGTERM:\n{self.log_tail()}")
+                self._end(found)
+            except (AssertionError, RuntimeError, subprocess.TimeoutExpired) as error:
+                found.append(f"{error}\n{self.log_tail()}")
                 self.kill9()
             with contextlib.suppress(AssertionError):  # a dying process may need a moment
                 await_until(lambda: not self.leaks(), "leaks to vanish", 5)
@@ -153,6 +148,15 @@ class ScratchEngine:
         if not found or not os.environ.get("KEEP_SCRATCH"):
             shutil.rmtree(self.root, ignore_errors=True)
         return found
+
+    def _end(self, found: list[str]) -> None:
+        assert self.process is not None
+        if self.process.poll() is not None:
+            found.append(f"the engine had died (exit code {self.process.returncode}):\n{self.log_tail()}")
+            self.start()
+        self.remove_containers()
+        if code := self.terminate():
+            found.append(f"the engine ended with exit code {code}:\n{self.log_tail()}")
 
     # clients
 
@@ -229,6 +233,11 @@ class ScratchEngine:
     def processes(self) -> list[int]:
         """Every living process of this engine: engine, zygote, monitors, containers, proxies."""
         return sorted(_processes(self.instance.encode(), self.cgroup_parent, str(self.root).encode()))
+
+    def stored_files(self) -> set[str]:
+        """Every path below the data root, except those of the database that come and go by themselves."""
+        found = (str(path.relative_to(self.data_root)) for path in self.data_root.rglob("*"))
+        return {path for path in found if not path.endswith(("-wal", "-shm", "-journal"))}
 
     def leaks(self) -> list[str]:
         """What of this engine is still there, one line each; [] when it left as it came."""

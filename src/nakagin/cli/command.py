@@ -55,9 +55,10 @@ class Call:
 
 
 class Command:
-    """A verb. `least` and `most` count its arguments (`most` None is any number)."""
+    """A verb. `least` and `most` count its arguments (`most` None is any number); a raw
+    one gets all words unread."""
 
-    __slots__ = ("flags", "function", "interspersed", "least", "most", "usage")
+    __slots__ = ("flags", "function", "interspersed", "least", "most", "raw", "usage")
 
     def __init__(
         self,
@@ -68,6 +69,7 @@ class Command:
         least: int = 0,
         most: int | None = 0,
         interspersed: bool = True,
+        raw: bool = False,
     ) -> None:
         self.function = function
         self.usage = usage
@@ -75,9 +77,12 @@ class Command:
         self.least = least
         self.most = most
         self.interspersed = interspersed
+        self.raw = raw
 
     def parse(self, name: str, words: Sequence[str]) -> tuple[Options, list[str]]:
         """Options and arguments; UsageError where flags or the number of arguments are wrong."""
+        if self.raw:
+            return Options({}), list(words)
         options, arguments = parse(self.flags, words, interspersed=self.interspersed)
         if len(arguments) < self.least or (self.most is not None and len(arguments) > self.most):
             raise UsageError(f"{PROGRAM}: '{PROGRAM} {name}' {self._arity()}")

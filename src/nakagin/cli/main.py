@@ -84,7 +84,7 @@ def run(words: Sequence[str]) -> int:
 
 def _dispatch(settings: Options, words: list[str]) -> int:
     if settings.on("version"):
-        from nakagin.cli.version import short_version
+        from nakagin.cli.verbs.version import short_version
 
         say(short_version())
         return 0

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 # full name → (module:attribute, summary)
 VERBS: dict[str, tuple[str, str]] = {
     "container attach": (
-        "attach:ATTACH",
+        "start:ATTACH",
         "Attach local standard input, output, and error streams to a running container",
     ),
     "container commit": ("files:COMMIT", "Create a new image from a container's changes"),
@@ -156,7 +156,7 @@ def load(full: str) -> Command:
     """The verb's table and function."""
     module, _, attribute = VERBS[full][0].partition(":")
     # importlib costs its import; the builtin does the same for a name below this package.
-    found: Command = getattr(__import__(f"nakagin.cli.{module}", fromlist=[attribute]), attribute)
+    found: Command = getattr(__import__(f"nakagin.cli.verbs.{module}", fromlist=[attribute]), attribute)
     return found
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from nakagin.client.execution import Execution
     from nakagin.client.hijack import Stream
     from nakagin.client.requests import ContainerOptions
-    from nakagin.client.session import Body, Document, Documents, Filters, Session, Texts
+    from nakagin.client.session import Body, Document, Documents, Filters, Response, Session, Texts
 
 
 class ContainerExited(CommandFailed):
@@ -97,6 +97,10 @@ class Container:
     def start(self, *, detach_keys: str | None = None) -> None:
         """Start; no error when it runs already."""
         self._post("/start", detachKeys=detach_keys)
+
+    def restore(self, checkpoint: str, folder: str | None = None) -> None:
+        """Start from a checkpoint."""
+        self._post("/start", checkpoint=checkpoint, **{"checkpoint-dir": folder})
 
     def stop(self, *, seconds: int | None = None, signal: str | None = None) -> None:
         """Ask it to end, kill it after `seconds` (default: its own setting); no error when it is stopped."""
@@ -213,8 +217,12 @@ class Container:
 
     def stats(self, *, stream: bool = False, one_shot: bool = False) -> Iterator[Document]:
         """Resource usage: one document, or one per second while `stream`."""
+        yield from self.stats_stream(stream=stream, one_shot=one_shot).documents()
+
+    def stats_stream(self, *, stream: bool = True, one_shot: bool = False) -> Response:
+        """The same as an answer whose `fileno` can be polled and whose `documents` can be read one by one."""
         query = {"stream": stream, "one-shot": one_shot or None}
-        yield from self._session.request("GET", self._path("/stats"), query, timeout=None).documents()
+        return self._session.request("GET", self._path("/stats"), query, timeout=None)
 
     def changes(self) -> Documents:
         """[{"Kind": 0|1|2, "Path": ...}]: modified, added, deleted files."""

@@ -60,6 +60,10 @@ class Response:
         """The headers; names in lower case."""
         return self._parser.headers
 
+    def fileno(self) -> int:
+        """The connection's descriptor, for poll: readable means that `iterate` goes on."""
+        return self._connection.socket.fileno() if self._connection is not None else -1
+
     def iterate(self) -> Iterator[bytes]:
         """The body's bytes as they arrive. Unavailable when the connection ends before the body does."""
         parser = self._parser

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nakagin.cli.addresses import is_ip
+from nakagin.cli.request.addresses import is_ip
 from nakagin.errors import Invalid
 
 TYPE_CHECKING = False

@@ -6,9 +6,9 @@ import os
 import sys
 
 from nakagin.cli.command import complain
-from nakagin.cli.container_body import create_body
 from nakagin.cli.flags import UsageError
-from nakagin.cli.pull import check_policy, full_name, pull_image
+from nakagin.cli.request.body import create_body
+from nakagin.cli.verbs.pull import check_policy, full_name, pull_image
 from nakagin.errors import Conflict, Invalid, NotFound
 
 TYPE_CHECKING = False

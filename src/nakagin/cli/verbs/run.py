@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from nakagin.cli import terminal
 from nakagin.cli.command import PROGRAM, Call, Command, complain, say
-from nakagin.cli.container_flags import CREATE_FLAGS, RUN_FLAGS
-from nakagin.cli.create import create_container, request_body
+from nakagin.cli.conversation import attach_and_start
 from nakagin.cli.door import explain, start_exit_code
 from nakagin.cli.flags import UsageError
-from nakagin.cli.session import attach_and_start
+from nakagin.cli.request.tables import CREATE_FLAGS, RUN_FLAGS
+from nakagin.cli.verbs.create import create_container, request_body
 from nakagin.errors import Invalid, NakaginError
 
 TYPE_CHECKING = False

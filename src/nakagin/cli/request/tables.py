@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from nakagin.cli import addresses, devices, endpoints, mounts
-from nakagin.cli.environment import check_variable
 from nakagin.cli.flags import Flag
+from nakagin.cli.request import addresses, devices, endpoints, mounts
+from nakagin.cli.request.environment import check_variable
 
 _SYSCTLS = frozenset(
     [

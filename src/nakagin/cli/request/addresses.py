@@ -58,7 +58,7 @@ def dns_search(text: str) -> str:
 
 
 def _label(text: str) -> bool:
-    return bool(text) and text[0] not in "-" and all(c.isalnum() or c in "-_" for c in text)
+    return bool(text) and text[0] != "-" and all(c.isalnum() or c in "-_" for c in text)
 
 
 def link(text: str) -> str:

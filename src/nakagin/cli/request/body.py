@@ -1,18 +1,18 @@
 """Flags of `run` and `create` → the body of POST /containers/create, field by field as docker's CLI 28 sends it.
 
-Pure but for the files that flags name. `tests/cli/test_container_body.py` compares it with the real docker.
+Pure but for the files that flags name. `tests/cli/test_request_body.py` compares it with the real docker.
 """
 
 from __future__ import annotations
 
 import os
 
-from nakagin.cli import mounts, ports
-from nakagin.cli.addresses import check_mac
-from nakagin.cli.devices import devices
-from nakagin.cli.endpoints import endpoints
-from nakagin.cli.environment import environment, labels, mapping
-from nakagin.cli.security import capabilities, security_options
+from nakagin.cli.request import mounts, ports
+from nakagin.cli.request.addresses import check_mac
+from nakagin.cli.request.devices import devices
+from nakagin.cli.request.endpoints import endpoints
+from nakagin.cli.request.environment import environment, labels, mapping
+from nakagin.cli.request.security import capabilities, security_options
 from nakagin.client.requests import nakagin_extension
 from nakagin.errors import Invalid
 
