@@ -4,9 +4,9 @@ import os
 import socket
 
 import pytest
+from tests.network.sandbox import hosts, in_namespace
 
 from nakagin.kernel import netlink
-from tests.network.sandbox import hosts, in_namespace
 
 
 def test_a_batch_is_one_datagram_whose_last_message_asks_for_the_answer() -> None:

@@ -64,7 +64,7 @@ def _run_child(report: int, body: Callable[[], None]) -> None:
 
 
 class Host:
-    """A process in a network namespace of its own; give it an interface with `links.attach(plan, host.pid)`."""
+    """A process in a network namespace of its own; for `links.attach(plan, host.pid)`."""
 
     def __init__(self) -> None:
         reading, writing = os.pipe()

@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Iterable, Iterator
 
 import pytest
+from tests.network.sandbox import Greeter, Host, ask, cable, greeting, hosts, in_namespace
 
 from nakagin.errors import Conflict, Denied, Invalid, NotFound, Unsupported
 from nakagin.kernel import netlink
@@ -17,7 +18,6 @@ from nakagin.network import links
 from nakagin.network.endpoints import Attachment
 from nakagin.network.model import PortRequest, Protocol, Settings
 from nakagin.network.networks import Networks
-from tests.network.sandbox import Greeter, Host, ask, cable, greeting, hosts, in_namespace
 
 pytestmark = pytest.mark.root
 
@@ -99,7 +99,8 @@ def test_published_ports_answer_from_everywhere() -> None:
         networks = started()
         attached = attach(
             networks, web, "web",
-            publish(8080), publish(5300, 81, "udp"), publish(8082, 82, ip="127.0.0.1"), publish(8083, 83, ip="10.0.0.1"),
+            publish(8080), publish(5300, 81, "udp"),
+            publish(8082, 82, ip="127.0.0.1"), publish(8083, 83, ip="10.0.0.1"),
         )  # fmt: skip
         attach(networks, other, "other", publish(9000, 90))
         Greeter(web, "web", range(80, 84))

@@ -117,6 +117,7 @@ class Networks:
                     changed.set()
 
             loop.add_reader(watch.fileno(), on_readable)
+            changed.set()  # what happened before we listened
             try:
                 while await changed.wait():
                     changed.clear()
