@@ -5,12 +5,11 @@ The order of the calls is the kernel's demand; the comments say why here. Runs i
 
 from __future__ import annotations
 
-import _signal
 import os
 import stat
 
 from nakagin.errors import CommandFailed, StepFailed, Unsupported
-from nakagin.kernel import fds, identity, launcher, paths, process, scheduling, seccomp
+from nakagin.kernel import fds, identity, launcher, paths, process, scheduling, seccomp, signals
 from nakagin.runtime import sync
 
 TYPE_CHECKING = False
@@ -270,11 +269,7 @@ def install(filter_: Filter, channel: Channel) -> None:
 
 def execute(program: Program, command: Command, keep: int, channel: Channel) -> NoReturn:
     """Become the user's program, with descriptors 0, 1, 2 and `keep` more. Raises CommandFailed."""
-    # A program finds signals as they are by default: the interpreter ignores SIGPIPE, the caller others.
-    for number in range(1, _signal.NSIG):
-        if _signal.getsignal(number) is _signal.SIG_IGN:
-            _signal.signal(number, _signal.SIG_DFL)
-    _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
+    signals.restore_defaults()
     # CVE-2024-21626: whatever is still open here closes with execve.
     fds.close_range(3 + keep, on_exec=True)
     verify_directory()

@@ -1,4 +1,4 @@
-"""The command line of the runtime: the OCI runtime's operations with runc's habits and crun's further options.
+"""The command line: the OCI runtime's operations with runc's habits and crun's further options.
 
     nakagin-runtime [global options] <verb> [options] [<container-id>] [arguments]
 
@@ -44,9 +44,10 @@ _UPDATE = {
     "memory-swap": "=", "pids-limit": "=", "cpu-idle": "=", "l3-cache-schema": "=", "mem-bw-schema": "=",
 }  # fmt: skip
 _SHORT = {
-    "b": "bundle", "d": "detach", "e": "env", "f": "format", "g": "additional-gids", "h": "help",
-    "i": "interval", "p": "process", "q": "quiet", "r": "resources", "t": "tty", "u": "user", "v": "version",
-    "c": "cap", "a": "all",
+    "a": ("all",), "b": ("bundle",), "c": ("cap",), "d": ("detach",), "e": ("env",),
+    "f": ("force", "format", "config"), "g": ("additional-gids",), "h": ("help",), "i": ("interval",),
+    "p": ("process",), "q": ("quiet",), "r": ("resources", "regex"), "t": ("tty",), "u": ("user",),
+    "v": ("version",),
 }  # fmt: skip
 
 
@@ -75,7 +76,7 @@ VERBS = {
     "state": Verb("look", {}, 1, 1, "<id>", "print the state as JSON"),
     "list": Verb("look", {"format": "=", "quiet": "!"}, 0, 0, "", "list containers"),
     "ps": Verb("look", {"format": "="}, 1, _MANY, "<id> [ps options]", "list a container's processes"),
-    "events": Verb("events", {"interval": "=", "stats": "!"}, 1, 1, "<id>", "print OOM events and statistics"),
+    "events": Verb("events", {"interval": "=", "stats": "!"}, 1, 1, "<id>", "print OOM notices and figures"),
     "kill": Verb("change", {"all": "!", "regex": "!"}, 1, 2, "<id> [signal]", "send a signal (default TERM)"),
     "delete": Verb("change", {"force": "!", "regex": "!"}, 1, 1, "<id>", "remove a stopped container"),
     "pause": Verb("change", {}, 1, 1, "<id>", "freeze all processes"),
@@ -145,7 +146,7 @@ def parse(options: dict[str, str], argv: list[str], *, stop_at_word: bool) -> tu
             words.append(argument)
             continue
         name, equals, value = argument.lstrip("-").partition("=")
-        name = _SHORT.get(name, name) if name not in options else name
+        name = next((long for long in _SHORT.get(name, ()) if long in options), name)
         kind = options.get(name)
         if kind is None:
             raise Invalid(f"unknown option {argument}", hint="nakagin-runtime <verb> --help lists them")
@@ -217,9 +218,10 @@ def _default_root() -> str:
 
 
 def _print_version() -> int:
-    from nakagin.runtime.version import OCI_VERSION, VERSION
+    from nakagin import __version__
+    from nakagin.runtime.container import OCI_VERSION
 
-    print(f"nakagin-runtime version {VERSION}\nspec: {OCI_VERSION}")
+    print(f"nakagin-runtime version {__version__}\nspec: {OCI_VERSION}")
     return 0
 
 
@@ -233,7 +235,7 @@ def _print_help() -> int:
 
 def _print_verb_help(name: str, verb: Verb) -> int:
     print(f"usage: nakagin-runtime {name} [options] {verb.words}".rstrip() + f"\n\n{verb.summary}\n")
-    short = {long: letter for letter, long in _SHORT.items()}
+    short = {long: letter for letter, longs in _SHORT.items() for long in longs}
     for option, kind in verb.options.items():
         letter = f"-{short[option]}, " if option in short else "    "
         print(f"  {letter}--{option}{'' if kind == '!' else ' VALUE'}")

@@ -23,7 +23,6 @@ from nakagin.runtime.enter import Visit
 from nakagin.runtime.init import Birth
 from nakagin.runtime.plan import plan as make_plan
 from nakagin.runtime.program import observe, program
-from nakagin.runtime.version import OCI_VERSION
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from nakagin.runtime.become import Filter
     from nakagin.spec.runtime import Config, Hook, Mount, Process, Resources, State
 
+OCI_VERSION = "1.3.0"
 _SIGKILL = 9
 
 

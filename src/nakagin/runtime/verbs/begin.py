@@ -93,7 +93,7 @@ def read_config(path: str) -> Config:
 
 
 def preserved_fds(call: Call, config: Config) -> int:
-    """How many descriptors after 2 go to the program: --preserve-fds, and those of systemd's socket activation."""
+    """How many descriptors after 2 go to the program: --preserve-fds, and systemd's LISTEN_FDS."""
     count = call.number("preserve-fds") or 0
     listening = os.environ.get("LISTEN_FDS", "")
     if listening.isdecimal() and int(listening) > 0:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import _signal
-
-from nakagin.errors import Invalid, NotFound, Unsupported
+from nakagin.errors import NotFound, Unsupported
+from nakagin.kernel import signals
 from nakagin.runtime import container, state
 
 TYPE_CHECKING = False
@@ -14,24 +13,10 @@ if TYPE_CHECKING:
 
 def kill_(call: Call) -> int:
     """Send a signal, by name or number, to the first process or to all."""
-    number = signal_number(call.words[1] if len(call.words) > 1 else "TERM")
+    number = signals.number_of(call.words[1] if len(call.words) > 1 else "TERM")
     for id_ in _ids(call):
         container.load(call.root, id_, call.log.warn).kill(number, everyone=call.flag("all"))
     return 0
-
-
-def signal_number(text: str) -> int:
-    """ "KILL", "sigkill" and "9" -> 9. Raises Invalid."""
-    if text.isdecimal() and 0 <= int(text) < _signal.NSIG:
-        return int(text)
-    name = text.upper()
-    name = name if name.startswith("SIG") else f"SIG{name}"
-    if name.startswith(("SIGRTMIN+", "SIGRTMAX-")):
-        return int(getattr(_signal, name[:8])) + int(name[8:])
-    number = getattr(_signal, name, None)
-    if not isinstance(number, int) or name.startswith("SIG_"):
-        raise Invalid(f"{text} is not a signal")
-    return int(number)
 
 
 def delete_(call: Call) -> int:

@@ -57,7 +57,7 @@ def described_process(call: Call, config: Config) -> Process:
         return given
     if len(call.words) < 2:
         raise Invalid("there is no command to run", where="exec")
-    wanted: Process = {**(config.get("process") or {})}  # type: ignore[typeddict-item]
+    wanted: Process = {**(config.get("process") or {})}
     wanted["args"] = call.words[1:]
     wanted["terminal"] = call.flag("tty")
     wanted.pop("consoleSize", None)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from nakagin import __version__
 from nakagin.kernel import identity, seccomp
 from nakagin.kernel.namespaces import KINDS
 from nakagin.runtime.options import known_options
 from nakagin.runtime.plan import HOOKS
-from nakagin.runtime.version import VERSION
 from nakagin.spec import document
 
 TYPE_CHECKING = False
@@ -40,7 +40,7 @@ def features_(_: Call) -> int:
             "mountExtensions": {"idmap": {"enabled": True}},
             "netDevices": {"enabled": True},
         },
-        "annotations": {"org.nakagin.version": VERSION},
+        "annotations": {"org.nakagin.version": __version__},
         "potentiallyUnsafeConfigAnnotations": [],
     }
     print(document.render(features, indent=2))

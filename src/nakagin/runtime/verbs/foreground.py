@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import _signal
 import fcntl
 import os
 import select
 
 from nakagin.kernel import process
+from nakagin.kernel.signals import table
 
-_NOT_PASSED = {_signal.SIGCHLD, _signal.SIGURG, _signal.SIGKILL, _signal.SIGSTOP, _signal.SIGWINCH}
+_NOT_PASSED = {table.SIGCHLD, table.SIGURG, table.SIGKILL, table.SIGSTOP, table.SIGWINCH}
 _TIOCGWINSZ = 0x5413
 _TIOCSWINSZ = 0x5414
 
@@ -17,11 +17,11 @@ _TIOCSWINSZ = 0x5414
 def attend(pidfd: int, terminal: int | None) -> int:
     """Wait for the child `pidfd`; signals sent to this process go to it. Its exit code, or 128 + signal."""
     reader, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-    old = _signal.set_wakeup_fd(writer)
-    for number in range(1, _signal.NSIG):
-        if number not in _NOT_PASSED or number == _signal.SIGWINCH:
+    old = table.set_wakeup_fd(writer)
+    for number in range(1, table.NSIG):
+        if number not in _NOT_PASSED or number == table.SIGWINCH:
             try:
-                _signal.signal(number, _noticed)
+                table.signal(number, _noticed)
             except (OSError, ValueError):
                 pass  # signals 32 and 33 are the C library's own
     saved = None
@@ -34,7 +34,7 @@ def attend(pidfd: int, terminal: int | None) -> int:
     finally:
         if saved is not None:
             _leave_raw_mode(saved)
-        _signal.set_wakeup_fd(old)
+        table.set_wakeup_fd(old)
         os.close(reader)
         os.close(writer)
 
@@ -81,7 +81,7 @@ def _copy(source: int, target: int) -> bool:
 
 def _pass_signals(numbers: bytes, pidfd: int, terminal: int | None) -> None:
     for number in numbers:
-        if number == _signal.SIGWINCH and terminal is not None:
+        if number == table.SIGWINCH and terminal is not None:
             _copy_size(terminal)
         elif number not in _NOT_PASSED:
             try:
