@@ -1,0 +1,121 @@
+"""Paths that cannot lead out: openat2(2) below a root, and files of a verified procfs.
+
+CVE-2021-30465, CVE-2025-52881 and their kin swap a directory for a symlink between check and use.
+Here a path is resolved once, by the kernel, into a descriptor, and only the descriptor is used.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+
+from nakagin.kernel import abi
+from nakagin.kernel.libc import fail, function, named, syscall
+
+
+class _OpenHow(ctypes.Structure):
+    """struct open_how of openat2(2)."""
+
+    _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
+
+
+_fstatfs = function("fstatfs", ctypes.c_int, ctypes.c_void_p)
+
+
+def openat2(dir_fd: int, path: str, flags: int, mode: int = 0, resolve: int = 0) -> int:
+    """openat2(2), close-on-exec. Raises OSError with the path as its filename."""
+    how = _OpenHow(flags | os.O_CLOEXEC, mode, resolve)
+    for _ in range(32):
+        try:
+            return syscall(abi.NR_OPENAT2, dir_fd, os.fsencode(path), ctypes.byref(how), ctypes.sizeof(how))
+        except OSError as error:
+            # EAGAIN: a rename or mount elsewhere made the kernel unsure that ".." stayed inside.
+            if error.errno != 11:
+                raise named(error, path) from None
+    raise OSError(11, "the path was changed again and again while it was resolved", path)
+
+
+def open_in_root(root_fd: int, path: str, flags: int, mode: int = 0) -> int:
+    """Open `path` as if `root_fd` were "/": symlinks and ".." stay inside, magic links are refused."""
+    resolve = abi.RESOLVE_IN_ROOT | abi.RESOLVE_NO_MAGICLINKS
+    return openat2(root_fd, path, flags, mode, resolve)
+
+
+def ensure_in_root(root_fd: int, path: str, *, directory: bool = True, mode: int = 0o755) -> int:
+    """An O_PATH descriptor of `path` below `root_fd`; makes what is missing, as mkdir -p does.
+
+    The last part becomes a directory or an empty file. What exists is taken as it is, whatever its type:
+    the caller checks. Symlinks resolve inside the root.
+    """
+    try:
+        return open_in_root(root_fd, path, os.O_PATH)
+    except FileNotFoundError:
+        pass
+    parts = [part for part in path.split("/") if part and part != "."]
+    parent = os.dup(root_fd)
+    try:
+        for depth, part in enumerate(parts, 1):
+            last = depth == len(parts)
+            _make(parent, part, directory or not last, mode if last else 0o755)
+            # Resolved from the root again: the part may be a symlink that leads elsewhere inside.
+            found = open_in_root(root_fd, "/".join(parts[:depth]), os.O_PATH)
+            os.close(parent)
+            parent = found
+    except OSError:
+        os.close(parent)
+        raise
+    return parent
+
+
+def _make(parent: int, name: str, directory: bool, mode: int) -> None:
+    try:
+        if directory:
+            os.mkdir(name, mode, dir_fd=parent)
+        else:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+            os.close(os.open(name, flags, mode, dir_fd=parent))
+    except FileExistsError:
+        pass
+
+
+def filesystem_magic(fd: int) -> int:
+    """The type of the filesystem that `fd` lies on, as statfs(2) numbers it."""
+    buffer = ctypes.create_string_buffer(256)
+    if _fstatfs(fd, buffer) < 0:
+        raise fail("fstatfs")
+    return int.from_bytes(buffer.raw[:8], "little")
+
+
+def open_procfs(path: str = "/proc") -> int:
+    """An O_PATH descriptor of a real procfs; OSError (ENOTSUP) if something else was mounted there."""
+    fd = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    if filesystem_magic(fd) != abi.PROC_SUPER_MAGIC:
+        os.close(fd)
+        raise OSError(95, "not a procfs", path)
+    return fd
+
+
+def write_proc(proc_fd: int, path: str, text: str | bytes) -> None:
+    """Write a file of the procfs `proc_fd` in one call.
+
+    CVE-2025-52881: a mount or symlink over the file would send the write (a security label, a sysctl)
+    elsewhere; so no mount point and no magic link may be crossed.
+    """
+    resolve = abi.RESOLVE_BENEATH | abi.RESOLVE_NO_XDEV | abi.RESOLVE_NO_MAGICLINKS
+    fd = openat2(proc_fd, path, os.O_WRONLY, 0, resolve)
+    try:
+        os.write(fd, text.encode() if isinstance(text, str) else text)
+    except OSError as error:
+        raise named(error, f"/proc/{path}") from None
+    finally:
+        os.close(fd)
+
+
+def current_directory() -> bytes:
+    """The kernel's own getcwd(2): b"/..." or, for a directory outside the root, b"(unreachable)/...".
+
+    The C library's getcwd would walk up and name the host's path instead.
+    """
+    buffer = ctypes.create_string_buffer(4096)
+    syscall(abi.NR_GETCWD, buffer, 4096)
+    return buffer.value

@@ -1,0 +1,296 @@
+"""The last steps of every process that runs a user's program, whether first (init) or later (enter).
+
+The order of the calls is the kernel's demand; the comments say why here. Runs in the child.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from nakagin.errors import CommandFailed, StepFailed, Unsupported
+from nakagin.kernel import fds, identity, launcher, paths, process, scheduling, seccomp
+from nakagin.runtime import sync
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, NoReturn
+
+    from nakagin.runtime.program import Program
+    from nakagin.runtime.sync import Channel
+
+_NULL = os.makedev(1, 3)
+_OWN = os.stat("/proc/self/exe")
+_DAC_OVERRIDE = 1 << identity.CAPABILITIES.index("CAP_DAC_OVERRIDE")
+
+
+class Filter:
+    """A compiled seccomp filter: the program, its install flags, and whether it lets the launcher through."""
+
+    __slots__ = ("flags", "lets_launch", "program")
+
+    def __init__(self, program: bytes, flags: int, lets_launch: bool) -> None:
+        self.program = program
+        self.flags = flags
+        self.lets_launch = lets_launch
+
+
+def schedule(program: Program) -> None:
+    """CPU, I/O and memory placement; first, because it needs CAP_SYS_NICE."""
+    if program.io_priority is not None:
+        _step("set the I/O priority", scheduling.set_io_priority, program.io_priority)
+    if program.scheduler:
+        _set_scheduler(program)
+    if program.final_cpus:
+        _step("set the CPU affinity", os.sched_setaffinity, 0, program.final_cpus)
+    if program.memory_policy:
+        _set_memory_policy(program)
+    if program.personality is not None:
+        _step("set the personality", scheduling.set_personality, program.personality)
+
+
+def _set_scheduler(program: Program) -> None:
+    wanted = program.scheduler or {}
+    policy = wanted.get("policy", "SCHED_OTHER")
+    flags = wanted.get("flags") or []
+    unknown = [flag for flag in flags if flag not in scheduling.SCHEDULER_FLAGS]
+    if policy not in scheduling.POLICIES or unknown:
+        raise StepFailed(f"set scheduler {policy}", f"unknown: {' '.join(unknown) or policy}", errno=22)
+    _step(
+        f"set scheduler {policy}",
+        lambda: scheduling.set_scheduler(
+            scheduling.POLICIES[policy],
+            flags=sum(scheduling.SCHEDULER_FLAGS[flag] for flag in set(flags)),
+            nice=wanted.get("nice", 0),
+            priority=wanted.get("priority", 0),
+            times=(wanted.get("runtime", 0), wanted.get("deadline", 0), wanted.get("period", 0)),
+        ),
+    )
+
+
+def _set_memory_policy(program: Program) -> None:
+    from nakagin.runtime.program import cpu_list
+
+    wanted = program.memory_policy or {}
+    mode, flags = wanted.get("mode", "MPOL_DEFAULT"), wanted.get("flags") or []
+    unknown = [flag for flag in flags if flag not in scheduling.MEMORY_FLAGS]
+    if mode not in scheduling.MEMORY_MODES or unknown:
+        raise StepFailed(f"set memory policy {mode}", f"unknown: {' '.join(unknown) or mode}", errno=22)
+    number = scheduling.MEMORY_MODES[mode] | sum(scheduling.MEMORY_FLAGS[flag] for flag in set(flags))
+    nodes = cpu_list(wanted.get("nodes", ""), "linux.memoryPolicy.nodes")
+    _step(f"set memory policy {mode}", scheduling.set_memory_policy, number, nodes)
+
+
+def label(program: Program, proc: int) -> None:
+    """AppArmor and SELinux labels for the next execve; while the runtime's /proc is still at hand."""
+    for name, text, file in (
+        ("AppArmor", f"exec {program.apparmor}" if program.apparmor else "", "self/attr/apparmor/exec"),
+        ("SELinux", program.selinux, "self/attr/exec"),
+    ):
+        if not text:
+            continue
+        if not _has_security_module(name.lower()):
+            raise Unsupported(f"{name} is asked for ({text}), and this machine does not have it")
+        try:
+            paths.write_proc(proc, file, text)
+        except OSError as error:
+            raise StepFailed(
+                f"set the {name} label {text}", error.strerror or "", errno=error.errno or 0
+            ) from None
+
+
+def _has_security_module(name: str) -> bool:
+    try:
+        with open("/sys/kernel/security/lsm") as file:
+            return name in file.read().split(",")
+    except OSError:
+        return False
+
+
+def find_command(program: Program) -> str:
+    """The path of the command, looked up in the container's PATH as execvp(3) does.
+
+    Raises CommandFailed in the words that Docker's clients know. Runs inside the container's root.
+    """
+    name = program.args[0]
+    step = f'exec: "{name}"'
+    if "/" in name:
+        path = name if name.startswith("/") else os.path.join(program.cwd, name)
+        try:
+            found = os.stat(path)
+        except OSError as error:
+            raise CommandFailed(f"{step}: stat {name}", _lower(error), errno=error.errno or 2) from None
+        if stat.S_ISDIR(found.st_mode):
+            raise CommandFailed(step, "is a directory", errno=21)
+        if not _may_execute(found, program):
+            raise CommandFailed(step, "permission denied", errno=13)
+        return path
+    denied = False
+    for directory in program.env.get("PATH", "").split(":"):
+        path = os.path.join(program.cwd, directory, name)
+        try:
+            found = os.stat(path)
+        except OSError:
+            continue
+        if stat.S_ISREG(found.st_mode):
+            if _may_execute(found, program):
+                return path
+            denied = True
+    if denied:
+        raise CommandFailed(step, "permission denied", errno=13)
+    raise CommandFailed(step, "executable file not found in $PATH", errno=2)
+
+
+def _may_execute(found: os.stat_result, program: Program) -> bool:
+    """Whether the mode bits let the program's user execute the file; the kernel has the last word."""
+    bits = stat.S_IMODE(found.st_mode)
+    if program.effective & _DAC_OVERRIDE or (program.uid == 0 and program.bounding & _DAC_OVERRIDE):
+        return bool(bits & 0o111)
+    if found.st_uid == program.uid:
+        return bool(bits & 0o100)
+    if found.st_gid in {program.gid, *program.groups}:
+        return bool(bits & 0o010)
+    return bool(bits & 0o001)
+
+
+def _lower(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()
+
+
+def default_home(program: Program) -> None:
+    """Set HOME from the container's /etc/passwd where the config does not, as runc does."""
+    if program.env.get("HOME"):
+        return
+    program.env["HOME"] = "/"
+    try:
+        with open("/etc/passwd", "rb") as file:
+            for line in file:
+                fields = line.rstrip(b"\n").split(b":")
+                if len(fields) >= 6 and fields[2] == str(program.uid).encode():
+                    program.env["HOME"] = os.fsdecode(fields[5]) or "/"
+                    return
+    except OSError:
+        pass
+
+
+def enter_directory(path: str) -> None:
+    """Go to the working directory, which must lie inside the root.
+
+    CVE-2024-21626: a working directory like /proc/self/fd/7 led out through a leaked descriptor. Magic
+    links are not followed, foreign descriptors were closed, and the result is verified.
+    """
+    root = os.open("/", os.O_PATH | os.O_CLOEXEC)
+    try:
+        fd = paths.open_in_root(root, path, os.O_PATH | os.O_DIRECTORY)
+    finally:
+        os.close(root)
+    try:
+        os.fchdir(fd)
+    finally:
+        os.close(fd)
+    verify_directory()
+
+
+def verify_directory() -> None:
+    """The kernel itself must say that the working directory lies below the root (CVE-2024-21626)."""
+    if not paths.current_directory().startswith(b"/"):
+        raise OSError(1, "the working directory is outside the container")
+
+
+def own_stdio(uid: int) -> None:
+    """Give the standard streams to the user, who may want to open /dev/stdout again."""
+    for fd in (0, 1, 2):
+        found = os.fstat(fd)
+        if found.st_uid == uid or (stat.S_ISCHR(found.st_mode) and found.st_rdev == _NULL):
+            continue
+        try:
+            os.fchown(fd, uid, -1)
+        except OSError:  # a read-only filesystem, an unmapped owner: the streams themselves still work
+            pass
+
+
+class Command:
+    """What is about to be executed: its path, and the launcher's descriptor (-1: executed directly)."""
+
+    __slots__ = ("launcher", "path")
+
+    def __init__(self, path: str, launcher: int) -> None:
+        self.path = path
+        self.launcher = launcher
+
+
+def confine(program: Program, filter_: Filter | None, channel: Channel) -> Command:
+    """Limits, ids, capabilities, no_new_privs: all but the late filter. Returns what is to be executed."""
+    for number, soft, hard in program.rlimits:
+        _step(f"limit {identity.RLIMITS[number]} to {soft}:{hard}", identity.set_rlimit, number, soft, hard)
+    default_home(program)
+    command = find_command(program)
+    # The filter may forbid memory files, so the launcher is made before it.
+    launch = launcher.seal(command, channel.fileno()) if not filter_ or filter_.lets_launch else -1
+    present = identity.bounding_mask()
+    if filter_ and not program.no_new_privs:
+        # Without no_new_privs a filter needs CAP_SYS_ADMIN, so it comes before the capabilities go.
+        install(filter_, channel)
+    own_stdio(program.uid)
+    try:
+        enter_directory(program.cwd)
+        inside = True
+    except PermissionError:
+        inside = False  # root may lack what the user has (NFS): tried again below
+    # The bounding set can be cut only while CAP_SETPCAP is there.
+    _step("limit the bounding set", identity.limit_bounding, program.bounding, present)
+    _step(
+        f"become user {program.uid}:{program.gid}",
+        lambda: identity.set_ids(program.uid, program.gid, program.groups, keep_capabilities=True),
+    )
+    if not inside:
+        _step(f"enter {program.cwd}", enter_directory, program.cwd)
+    os.umask(program.umask)
+    sets = identity.CapabilitySets(program.permitted, program.effective, program.inheritable)
+    _step("set capabilities", identity.set_capabilities, sets)
+    identity.set_ambient(program.ambient)
+    if program.no_new_privs:
+        process.set_no_new_privs()
+    if launch < 0:
+        _refuse_own_interpreter(command)
+    return Command(command, launch)
+
+
+def install(filter_: Filter, channel: Channel) -> None:
+    """Put this process under the filter; a listener's descriptor is handed to the runtime."""
+    listener = _step("install the seccomp filter", seccomp.install, filter_.program, filter_.flags)
+    if filter_.flags & seccomp.NEW_LISTENER:
+        # Told by number, fetched by the runtime (pidfd_getfd): sendmsg(2) may itself wait for the listener.
+        channel.send(sync.LISTENER, str(listener).encode())
+        channel.await_go()
+        os.close(listener)
+
+
+def execute(program: Program, command: Command, keep: int, channel: Channel) -> NoReturn:
+    """Become the user's program, with descriptors 0, 1, 2 and `keep` more. Raises CommandFailed."""
+    # CVE-2024-21626: whatever is still open here closes with execve.
+    fds.close_range(3 + keep, on_exec=True)
+    verify_directory()
+    launched = command.launcher >= 0
+    os.set_inheritable(channel.fileno(), launched)
+    channel.send(sync.EXECUTING)
+    try:
+        os.execve(command.launcher if launched else command.path, program.args, program.env)  # noqa: S606
+    except OSError as error:
+        raise CommandFailed(f"exec {command.path}", _lower(error), errno=error.errno or 0) from None
+
+
+def _refuse_own_interpreter(command: str) -> None:
+    """CVE-2019-5736 for filters that forbid execveat, and with it the launcher."""
+    wanted = os.stat(command)
+    if (_OWN.st_dev, _OWN.st_ino) == (wanted.st_dev, wanted.st_ino):
+        raise CommandFailed(f'exec: "{command}"', "this is the runtime itself", errno=13)
+
+
+def _step(words: str, call: Callable[..., Any], *arguments: object) -> Any:
+    """Do one thing; a refusal by the kernel is told in these words."""
+    try:
+        return call(*arguments)
+    except OSError as error:
+        raise StepFailed(words, error.strerror or str(error), errno=error.errno or 0) from None

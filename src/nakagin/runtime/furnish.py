@@ -1,0 +1,329 @@
+"""Perform the steps that furnish a root filesystem: mounts, devices, links, masks. Runs in the child.
+
+Every place is resolved below the root into a descriptor (openat2) and what goes there is attached to
+that descriptor: CVE-2021-30465, CVE-2025-31133, CVE-2025-52565 and CVE-2025-52881 all swap a path between
+check and use, and here is no second use.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from nakagin.errors import StepFailed
+from nakagin.kernel import abi, mount, paths, terminal
+from nakagin.runtime import copy_up, idmap
+from nakagin.runtime.options import legacy_flags, parse_options
+from nakagin.runtime.steps import (
+    BindConsole,
+    BindMount,
+    MakeDevice,
+    MakeDirectory,
+    MakeLink,
+    MaskPath,
+    MountFilesystem,
+    ReadonlyPath,
+    SealMount,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from nakagin.runtime.plan import Root
+    from nakagin.runtime.steps import Step
+
+_NULL = os.makedev(1, 3)
+_MISSING = (FileNotFoundError, NotADirectoryError)
+
+# What a config may bind into /proc: lxcfs and the like replace these files, and only these.
+_PROC_FILES = frozenset(
+    "/proc/" + name
+    for name in (
+        "cpuinfo", "diskstats", "meminfo", "stat", "swaps", "uptime", "loadavg", "slabinfo",
+        "net/dev", "sys/kernel/ns_last_pid", "sys/crypto/fips_enabled",
+    )
+)  # fmt: skip
+
+
+class Site:
+    """Where the steps are performed.
+
+    `root` is the root filesystem's descriptor; `prepared` holds mounts that the parent made because the
+    child's user namespace may not; `master`/`slave` are the terminal, made here if `slave` is -1.
+    """
+
+    __slots__ = ("empty", "master", "null", "prepared", "root", "slave")
+
+    def __init__(self, root: int, prepared: dict[BindMount, int], slave: int = -1) -> None:
+        self.root = root
+        self.prepared = prepared
+        self.master = -1
+        self.slave = slave
+        self.null = _real_null()
+        self.empty = -1
+
+
+def furnish(steps: Iterable[Step], site: Site) -> None:
+    """Perform the steps in order. Raises StepFailed with the step's own words."""
+    for step in steps:
+        try:
+            _PERFORM[type(step)](step, site)
+        except OSError as error:
+            raise step_failed(step.describe(), error) from None
+
+
+def step_failed(step: str, error: OSError) -> StepFailed:
+    """The step's failure with the kernel's reason and, where it names one, the file."""
+    cause = error.strerror or str(error)
+    if error.filename:
+        cause += f": {os.fsdecode(error.filename)}"
+    return StepFailed(step, cause, errno=error.errno or 0)
+
+
+def mount_root(root: Root) -> None:
+    """Mount the root filesystem itself (an overlay), in this namespace only. Raises StepFailed."""
+    os.makedirs(root.path, mode=0o700, exist_ok=True)
+    if root.mounts_cwd:
+        os.chdir(root.mounts_cwd)  # relative lowerdirs keep the data of many layers within 4095 bytes
+    for each in root.mounts:
+        options = parse_options(each.get("options") or [])
+        fstype, source = each.get("type") or "", each.get("source") or ""
+        target = os.path.normpath(root.path + "/" + each.get("destination", "/"))
+        flags = legacy_flags(options.add)
+        if options.bind:
+            flags |= abi.MS_BIND | (abi.MS_REC if options.recursive else 0)
+        try:
+            mount.mount(source, target, fstype, flags, ",".join(options.data))
+            if options.bind and options.add:
+                mount.mount(None, target, None, flags | abi.MS_REMOUNT)
+        except OSError as error:
+            raise step_failed(f"mount {fstype} as root", error) from None
+    os.chdir("/")
+
+
+def mount_point(path: str) -> str:
+    """The mount point under which `path` lies, by the mount table."""
+    path = os.path.realpath(path)
+    with open("/proc/self/mountinfo", errors="surrogateescape") as table:
+        points = [line.split(" ", 5)[4].replace("\\040", " ") for line in table]
+    return max((each for each in points if f"{path}/".startswith(f"{each.rstrip('/')}/")), key=len)
+
+
+def prepare_bind(step: BindMount) -> int:
+    """The detached mount for a bind, with all its attributes. Raises OSError."""
+    try:
+        fd = mount.open_tree(abi.AT_FDCWD, step.source, recursive=step.recursive)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, step.source) from None
+    try:
+        if step.idmap:
+            userns = idmap.user_namespace(step.idmap.uids, step.idmap.gids)
+            try:
+                mount.set_attributes(
+                    fd, add=abi.MOUNT_ATTR_IDMAP, userns_fd=userns, recursive=step.idmap.recursive
+                )
+            finally:
+                os.close(userns)
+        if step.tree_add or step.tree_clear:
+            mount.set_attributes(fd, add=step.tree_add, clear=step.tree_clear, recursive=True)
+        if step.add or step.clear:
+            mount.set_attributes(fd, add=step.add, clear=step.clear)
+        if step.propagation:
+            recursive = step.propagation_recursive
+            mount.set_attributes(fd, propagation=step.propagation, recursive=recursive)
+    except OSError:
+        os.close(fd)
+        raise
+    return fd
+
+
+def _real_null() -> int:
+    """The host's /dev/null, verified: CVE-2025-31133 put another file there as the source of masks."""
+    fd = os.open("/dev/null", os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    found = os.fstat(fd)
+    if not stat.S_ISCHR(found.st_mode) or found.st_rdev != _NULL:
+        os.close(fd)
+        raise OSError(95, "not the null device", "/dev/null")
+    return fd
+
+
+def _is_directory(fd: int) -> bool:
+    return stat.S_ISDIR(os.fstat(fd).st_mode)
+
+
+def _attach(mount_fd: int, site: Site, target: str) -> None:
+    """Attach a detached mount below the root, making the place if it is missing."""
+    place = paths.ensure_in_root(site.root, target, directory=_is_directory(mount_fd))
+    try:
+        mount.move_mount(mount_fd, place)
+    finally:
+        os.close(place)
+
+
+def _mount_filesystem(step: MountFilesystem, site: Site) -> None:
+    place = _filesystem_place(step, site)
+    try:
+        data = step.data
+        if step.fstype == "tmpfs" and not any(option.startswith("mode=") for option in data):
+            # An image's /tmp is 1777 and its /run is 755; the tmpfs over it shall be no different.
+            data = [*data, f"mode={stat.S_IMODE(os.fstat(place).st_mode):o}"]
+        if any(len(option) > 255 for option in data):
+            # fsconfig(2) takes values up to 255 bytes; the old call knows no such limit.
+            words = ",".join(data)
+            mount.mount(
+                step.source, f"/proc/self/fd/{place}", step.fstype, legacy_flags(step.attributes), words
+            )
+            return
+        fd = mount.new_filesystem(step.fstype, step.source, data, 0 if step.copy_up else step.attributes)
+        try:
+            if step.copy_up:
+                copy_up.copy_tree(place, fd)
+                mount.set_attributes(fd, add=step.attributes)
+            if step.propagation:
+                mount.set_attributes(fd, propagation=step.propagation)
+            mount.move_mount(fd, place)
+        finally:
+            os.close(fd)
+    finally:
+        os.close(place)
+
+
+def _filesystem_place(step: MountFilesystem, site: Site) -> int:
+    if step.fstype in {"proc", "sysfs"}:
+        # CVE-2019-19921: were /proc a symlink into a shared volume, another container could change what
+        # the masks and writes below it meet.
+        paths.ensure_in_root(site.root, step.target)
+        flags, resolve = os.O_PATH | os.O_DIRECTORY, abi.RESOLVE_IN_ROOT | abi.RESOLVE_NO_SYMLINKS
+        return paths.openat2(site.root, step.target, flags, 0, resolve)
+    return paths.ensure_in_root(site.root, step.target)
+
+
+def _bind(step: BindMount, site: Site) -> None:
+    fd = site.prepared.pop(step) if step in site.prepared else prepare_bind(step)
+    try:
+        if step.target == "/":
+            raise OSError(22, "nothing may be mounted over the root itself")
+        inside_proc = step.target == "/proc" or step.target.startswith("/proc/")
+        real = step.target == "/proc" and paths.filesystem_magic(fd) == abi.PROC_SUPER_MAGIC
+        if inside_proc and not real and step.target not in _PROC_FILES:
+            # CVE-2019-16884: a made-up /proc would swallow the writes that confine the process.
+            raise OSError(1, "only a procfs may be mounted at /proc, and nothing below it")
+        _attach(fd, site, step.target)
+    finally:
+        os.close(fd)
+
+
+def _make_device(step: MakeDevice, site: Site) -> None:
+    parent, name = _parent(site, step.path)
+    kinds = {"c": stat.S_IFCHR, "u": stat.S_IFCHR, "b": stat.S_IFBLK, "p": stat.S_IFIFO}
+    try:
+        os.mknod(name, kinds[step.kind] | step.mode, step.number, dir_fd=parent)
+        if step.uid or step.gid:
+            os.chown(name, step.uid, step.gid, dir_fd=parent, follow_symlinks=False)
+    except FileExistsError:
+        pass
+    except PermissionError:
+        # Without CAP_MKNOD, or in a user namespace's tmpfs: the host's own node serves.
+        _bind(BindMount(step.path, step.path), site)
+    finally:
+        os.close(parent)
+
+
+def _make_link(step: MakeLink, site: Site) -> None:
+    parent, name = _parent(site, step.path)
+    try:
+        if step.replace:
+            try:
+                os.unlink(name, dir_fd=parent)
+            except FileNotFoundError:
+                pass
+        os.symlink(step.target, name, dir_fd=parent)
+    except FileExistsError:
+        pass
+    finally:
+        os.close(parent)
+
+
+def _parent(site: Site, path: str) -> tuple[int, str]:
+    """The directory of `path`, made if it is missing, and the last part's name."""
+    directory, _, name = path.rpartition("/")
+    return paths.ensure_in_root(site.root, directory or "/"), name
+
+
+def _make_directory(step: MakeDirectory, site: Site) -> None:
+    os.close(paths.ensure_in_root(site.root, step.path))
+
+
+def _bind_console(_: BindConsole, site: Site) -> None:
+    if site.slave < 0:
+        dev = paths.open_in_root(site.root, "/dev", os.O_PATH | os.O_DIRECTORY)
+        try:
+            site.master, site.slave = terminal.open_pty(dev)
+        finally:
+            os.close(dev)
+    # CVE-2025-52565: the source is the terminal's own descriptor, not a path like /dev/pts/0.
+    fd = mount.open_tree(site.slave)
+    try:
+        _attach(fd, site, "/dev/console")
+    finally:
+        os.close(fd)
+
+
+def _seal_mount(step: SealMount, site: Site) -> None:
+    fd = paths.open_in_root(site.root, step.path, os.O_PATH)
+    try:
+        mount.set_attributes(fd, add=abi.MOUNT_ATTR_RDONLY)
+    finally:
+        os.close(fd)
+
+
+def _mask(step: MaskPath, site: Site) -> None:
+    try:
+        place = paths.open_in_root(site.root, step.path, os.O_PATH)
+    except _MISSING:
+        return
+    cover = -1
+    try:
+        if _is_directory(place) and site.empty < 0:
+            site.empty = cover = mount.new_filesystem(
+                "tmpfs", "tmpfs", ["nr_inodes=1"], abi.MOUNT_ATTR_RDONLY
+            )
+            mount.move_mount(cover, place)
+            cover = -1  # stays open: later masks are copies of it
+            return
+        cover = mount.open_tree(site.empty if _is_directory(place) else site.null)
+        mount.move_mount(cover, place)
+    finally:
+        os.close(place)
+        if cover >= 0:
+            os.close(cover)
+
+
+def _make_readonly(step: ReadonlyPath, site: Site) -> None:
+    try:
+        place = paths.open_in_root(site.root, step.path, os.O_PATH)
+    except _MISSING:
+        return
+    try:
+        cover = mount.open_tree(place, recursive=True)
+        try:
+            mount.set_attributes(cover, add=abi.MOUNT_ATTR_RDONLY, recursive=True)
+            mount.move_mount(cover, place)
+        finally:
+            os.close(cover)
+    finally:
+        os.close(place)
+
+
+_PERFORM: dict[type, Callable[..., None]] = {
+    MountFilesystem: _mount_filesystem,
+    BindMount: _bind,
+    MakeDevice: _make_device,
+    MakeLink: _make_link,
+    MakeDirectory: _make_directory,
+    BindConsole: _bind_console,
+    SealMount: _seal_mount,
+    MaskPath: _mask,
+    ReadonlyPath: _make_readonly,
+}
