@@ -28,7 +28,7 @@ def link(name: str, target: str) -> tuple[tarfile.TarInfo, bytes]:
     return member(name, type=tarfile.LNKTYPE, linkname=target)
 
 
-def tar(*members: tuple[tarfile.TarInfo, bytes], format: int = tarfile.PAX_FORMAT) -> bytes:  # noqa: A002
+def tar(*members: tuple[tarfile.TarInfo, bytes], format: int = tarfile.PAX_FORMAT) -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=format, errors="surrogateescape") as archive:
         for info, data in members:

@@ -24,7 +24,7 @@ def test_documents(records: Records) -> None:
 
 
 def test_prefixes(records: Records) -> None:
-    for id in ("abc", "abd", "b"):  # noqa: A001
+    for id in ("abc", "abd", "b"):
         records.put("thing", id, b"")
     assert records.find("thing", "ab") == ["abc", "abd"]
     assert records.find("thing", "") == ["abc", "abd", "b"]

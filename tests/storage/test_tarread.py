@@ -32,7 +32,7 @@ def contents(data: bytes) -> dict[bytes, bytes]:
 
 
 @pytest.mark.parametrize("format", FORMATS)
-def test_every_format(format: int) -> None:  # noqa: A002
+def test_every_format(format: int) -> None:
     data = tar(
         directory("d/", mtime=5),
         member("d/f", b"hello", mode=0o4755, uid=7, gid=8, mtime=9),
@@ -62,7 +62,7 @@ def test_every_format(format: int) -> None:  # noqa: A002
 
 def test_names_are_bytes() -> None:
     latin = "caf\udce9"
-    for format in FORMATS:  # noqa: A001
+    for format in FORMATS:
         assert b"caf\xe9" in contents(tar(member(latin), format=format))
     long = "é" * 600
     assert long.encode() in contents(tar(member(long)))
@@ -176,7 +176,7 @@ def test_noise_never_breaks_it(noise: bytes) -> None:
     ),
     st.sampled_from([tarfile.GNU_FORMAT, tarfile.PAX_FORMAT]),
 )
-def test_what_the_standard_library_writes(files: list[tuple[str, bytes]], format: int) -> None:  # noqa: A002
+def test_what_the_standard_library_writes(files: list[tuple[str, bytes]], format: int) -> None:
     files = [(name, data) for name, data in files if name not in (".", "..")]
     reader = TarReader(Dribble(tar(*(member(name, data) for name, data in files), format=format)))
     found = [(entry.name.decode(), b"".join(reader.chunks())) for entry in reader]

@@ -115,7 +115,7 @@ class Images:
 
         Unpacks what is not yet unpacked; the layers are bottom first. Raises Damaged, Invalid, Exhausted.
         """
-        document, id = intake.checked(config, layers)  # noqa: A001 - an id is called id
+        document, id = intake.checked(config, layers)
         with self.keeping() as keep:
             chains = chain_ids(document["rootfs"]["diff_ids"])
             for name in (id, *chains, *(layer.digest for layer in layers)):
@@ -229,7 +229,7 @@ class Images:
     def recover(self) -> None:
         """At start, after the layers' and snapshots' own: unpack again what is lost, delete what belongs to
         nothing. Long where there is something to repair."""
-        for id in self._index.broken():  # noqa: A001
+        for id in self._index.broken():
             _log.error("the image %s has lost its config and is forgotten", id)
             self._records.delete(KIND, id)
         for image in self._index.all():

@@ -42,7 +42,7 @@ class Entry:
     )
     # fmt: on
 
-    def __init__(self, name: bytes, type: bytes = FILE, mode: int = 0o644) -> None:  # noqa: A002
+    def __init__(self, name: bytes, type: bytes = FILE, mode: int = 0o644) -> None:
         self.name = name
         self.type = type
         self.mode = mode
