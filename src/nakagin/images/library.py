@@ -26,6 +26,7 @@ from nakagin.spec.reference import Reference
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from nakagin.spec.image import ContainerDefaults
     from nakagin.storage.blobs import Blobs
     from nakagin.storage.compression import Readable
     from nakagin.storage.layers import Layers
@@ -153,6 +154,27 @@ class Images:
     def load(self, stream: Readable) -> Sequence[str]:
         """Take in the images of an archive (docker save, OCI layout); returns references or IDs. Long."""
         return intake.load(self, stream)
+
+    def commit(
+        self,
+        parent: str | None,
+        diff: Iterable[bytes],
+        *,
+        defaults: ContainerDefaults,
+        reference: str | None = None,
+        created_by: str = "",
+        author: str = "",
+        comment: str = "",
+        created: float | None = None,
+    ) -> Image:
+        """A new image from `parent` and the layer tar of a container's changes (storage.diff). Long.
+
+        `defaults` are its whole `config`. Nothing changed: no layer. Raises NotFound, Exhausted.
+        """
+        above = self.resolve(parent) if parent else None
+        moment = timestamp(time.time() if created is None else created)
+        step = intake.Step(moment, created_by, author, comment)
+        return intake.commit(self, above, diff, defaults, step, reference)
 
     def save(self, references: Sequence[str]) -> Iterator[bytes]:
         """The images as one tar that is a docker archive and an OCI layout at once; the bytes come lazily.
