@@ -28,7 +28,7 @@ def memory(plan: Plan, wanted: Memory, layout: Layout) -> None:
     if wanted.get("reservation"):
         plan.write("memory", "memory.low", _bytes(wanted["reservation"]))
     for key in ("swappiness", "kernelTCP", "kernel"):
-        if wanted.get(key) and wanted[key] != -1:  # type: ignore[literal-required]
+        if wanted.get(key) and wanted[key] != -1:
             plan.warn(f"memory.{key} has no effect: cgroup v2 cannot limit it")
     if wanted.get("disableOOMKiller"):
         plan.warn("memory.disableOOMKiller has no effect: cgroup v2 cannot switch the OOM killer off")
@@ -69,7 +69,7 @@ def cpu(plan: Plan, wanted: CPU, layout: Layout) -> None:
         plan.warn("cpu.realtimeRuntime and realtimePeriod have no effect: cgroup v2 does not have them")
     for key in ("cpus", "mems"):
         if wanted.get(key):
-            plan.write("cpuset", f"cpuset.{key}", wanted[key])  # type: ignore[literal-required]
+            plan.write("cpuset", f"cpuset.{key}", wanted[key])
 
 
 def weight_from_shares(shares: int) -> int:

@@ -7,9 +7,8 @@ import errno
 import os
 import struct
 
+from .abi import NR_BPF
 from .libc import syscall
-
-_NUMBER = {"x86_64": 321, "aarch64": 280}[os.uname().machine]
 
 _PROG_LOAD, _PROG_ATTACH, _PROG_DETACH, _PROG_GET_FD_BY_ID, _PROG_QUERY = 5, 8, 9, 13, 16
 _TYPE_CGROUP_DEVICE = 15
@@ -65,12 +64,10 @@ def _attached(cgroup_fd: int) -> list[int]:
         "=IIIIQI", cgroup_fd, _ATTACH_CGROUP_DEVICE, 0, 0, ctypes.addressof(ids), len(ids)
     )
     buffer = ctypes.create_string_buffer(attributes.ljust(128, b"\0"), 128)
-    syscall(_NUMBER, _PROG_QUERY, buffer, len(buffer))
+    syscall(NR_BPF, _PROG_QUERY, buffer, len(buffer))
     (count,) = struct.unpack_from("=I", buffer.raw, 24)
     return [_call(_PROG_GET_FD_BY_ID, struct.pack("=I", ids[index])) for index in range(count)]
 
 
 def _call(command: int, attributes: bytes) -> int:
-    return syscall(
-        _NUMBER, command, ctypes.create_string_buffer(attributes, len(attributes)), len(attributes)
-    )
+    return syscall(NR_BPF, command, ctypes.create_string_buffer(attributes, len(attributes)), len(attributes))

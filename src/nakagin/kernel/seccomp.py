@@ -13,14 +13,13 @@ import struct
 
 from nakagin.errors import Invalid, Unsupported
 
+from .abi import MACHINE, NR_SECCOMP
 from .libc import fail, syscall
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from nakagin.spec.runtime import Seccomp, SeccompArg, SeccompRule
 
-_MACHINE = os.uname().machine
-_NUMBER = {"x86_64": 317, "aarch64": 277}[_MACHINE]
 _SET_MODE_FILTER = 1
 
 # linux/seccomp.h; the low 16 bits of ERRNO and TRACE carry a number.
@@ -77,7 +76,7 @@ ARCHITECTURES = {
     "SCMP_ARCH_PARISC64": 0x8000000F,
     "SCMP_ARCH_RISCV64": 0xC00000F3,
 }
-_NATIVE = ARCHITECTURES[{"x86_64": "SCMP_ARCH_X86_64", "aarch64": "SCMP_ARCH_AARCH64"}[_MACHINE]]
+_NATIVE = ARCHITECTURES[{"x86_64": "SCMP_ARCH_X86_64", "aarch64": "SCMP_ARCH_AARCH64"}[MACHINE]]
 
 FLAGS = {
     "SECCOMP_FILTER_FLAG_TSYNC": 1,
@@ -141,7 +140,7 @@ def install(program: bytes, flags: int = 0) -> int:
         flags |= _TSYNC_ESRCH  # without it the answer could be a thread id or a descriptor
     code = ctypes.create_string_buffer(program, len(program))
     head = struct.pack("@HP", len(program) // 8, ctypes.addressof(code))
-    return syscall(_NUMBER, _SET_MODE_FILTER, flags, ctypes.create_string_buffer(head, len(head)))
+    return syscall(NR_SECCOMP, _SET_MODE_FILTER, flags, ctypes.create_string_buffer(head, len(head)))
 
 
 def install_flags(section: Seccomp) -> int:
@@ -164,7 +163,7 @@ def supported_flags() -> list[str]:
     known = []
     for name, bit in FLAGS.items():
         try:
-            syscall(_NUMBER, _SET_MODE_FILTER, bit | (NEW_LISTENER if bit == 32 else 0), 0)
+            syscall(NR_SECCOMP, _SET_MODE_FILTER, bit | (NEW_LISTENER if bit == 32 else 0), 0)
         except OSError as error:
             if error.errno == errno.EFAULT:
                 known.append(name)

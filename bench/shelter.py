@@ -1,0 +1,62 @@
+"""A shelter for the bench: own process, network and mount namespaces, so that nothing survives it.
+
+The outer process waits and removes the two things that outlive a namespace: folders and control groups.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+
+INSIDE = "NAKAGIN_BENCH_FOLDER"
+
+
+def run_inside(arguments: list[str]) -> int:
+    """Run the bench again inside a new shelter; its exit code."""
+    folder = tempfile.mkdtemp(prefix="nakagin-bench-", dir="/var/tmp")
+    argv = [
+        "unshare", "--pid", "--fork", "--kill-child", "--mount", "--mount-proc", "--net",
+        "tini", "-g", "--", sys.executable, "-m", "bench", *arguments,
+    ]  # fmt: skip
+    ignored = signal.signal(signal.SIGINT, signal.SIG_IGN)  # the inner process cleans up; we wait for it
+    try:
+        return subprocess.run(
+            argv, env={**os.environ, INSIDE: folder}, check=False,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        ).returncode  # fmt: skip
+    finally:
+        signal.signal(signal.SIGINT, ignored)
+        _sweep(folder)
+
+
+def enter() -> str | None:
+    """Inside a shelter: make its network and /sys usable and return the folder for everything; else None."""
+    folder = os.environ.get(INSIDE)
+    if folder is None:
+        return None
+    groups = os.path.join(folder, "cgroup")
+    os.mkdir(groups)
+    for command in (
+        # the old /sys shows the old network devices
+        f"mount --rbind /sys/fs/cgroup {groups}", "mount -t sysfs sysfs /sys",
+        f"mount --rbind {groups} /sys/fs/cgroup", f"umount --lazy {groups}", "ip link set lo up",
+    ):  # fmt: skip
+        subprocess.run(command.split(), check=True)
+    os.rmdir(groups)
+    return folder
+
+
+def _sweep(folder: str) -> None:
+    instances = [name.split("-")[1] for name in os.listdir(folder) if name.startswith("nk-")]
+    for pattern in [f"nakagin-{instance}" for instance in instances] + [f"bench-{os.path.basename(folder)}"]:
+        for group in glob.glob(f"/sys/fs/cgroup/*/{pattern}") + glob.glob(f"/sys/fs/cgroup/{pattern}"):
+            for path, _, _ in os.walk(group, topdown=False):
+                with contextlib.suppress(OSError):
+                    os.rmdir(path)
+    shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,76 @@
+"""Files of containers as tar archives: copy in and out, export."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+from aiohttp import web
+
+from nakagin.api.answers import TAR, Answer, begin, encode
+from nakagin.api.call import Call
+from nakagin.errors import Invalid
+
+
+def _path(call: Call) -> str:
+    path = call.text("path")
+    if not path:
+        raise Invalid('bad parameter: "path" is required')
+    return path
+
+
+def _stat_header(stat: Mapping[str, Any]) -> dict[str, str]:
+    return {"X-Docker-Container-Path-Stat": base64.b64encode(encode(stat)).decode()}
+
+
+async def stat(call: Call) -> web.StreamResponse:
+    """HEAD /containers/{id}/archive."""
+    found = await call.engine.containers.stat_path(call.name, _path(call))
+    return Answer(200, headers=_stat_header(found))
+
+
+async def read(call: Call) -> web.StreamResponse:
+    """GET /containers/{id}/archive."""
+    found, chunks = await call.engine.containers.read_archive(call.name, _path(call))
+    return await send_tar(call, chunks, headers=_stat_header(found))
+
+
+async def write(call: Call) -> web.StreamResponse:
+    """PUT /containers/{id}/archive."""
+    await call.engine.containers.write_archive(
+        call.name,
+        _path(call),
+        call.chunks(),
+        no_overwrite_dir_non_dir=call.flag("noOverwriteDirNonDir"),
+        copy_uid_gid=call.flag("copyUIDGID"),
+    )
+    return Answer(200)
+
+
+async def export(call: Call) -> web.StreamResponse:
+    """GET /containers/{id}/export."""
+    return await send_tar(
+        call, await call.engine.containers.export(call.name), kind="application/octet-stream"
+    )
+
+
+async def send_tar(
+    call: Call, chunks: AsyncIterator[bytes], *, kind: str = TAR, headers: Mapping[str, str] | None = None
+) -> web.StreamResponse:
+    """Stream an archive; its first piece comes before the head, so that early errors get their status."""
+    first = await anext(chunks, b"")
+    response = await begin(call, kind, headers=headers)
+    await response.write(first)
+    async for chunk in chunks:
+        await response.write(chunk)
+    await response.write_eof()
+    return response
+
+
+DEEDS = {"PUT /containers/*/archive": write}
+READS = {
+    "HEAD /containers/*/archive": stat,
+    "GET /containers/*/archive": read,
+    "GET /containers/*/export": export,
+}

@@ -1,0 +1,87 @@
+"""Making a container from flags: the request, the image that may have to be fetched, the cidfile, the warnings."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from nakagin.cli.command import complain
+from nakagin.cli.flags import UsageError
+from nakagin.cli.request.body import create_body
+from nakagin.cli.verbs.pull import check_policy, full_name, pull_image
+from nakagin.errors import Conflict, Invalid, NotFound
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from nakagin.cli.command import Call
+    from nakagin.client.containers import Container
+
+
+def request_body(call: Call) -> dict[str, Any]:
+    """The create request of a call. With --rootfs there is no image and all arguments are the command."""
+    arguments = call.arguments
+    if call.options.text("rootfs"):
+        image, command = "", arguments
+    elif not arguments:
+        raise UsageError(f"nakagin: 'nakagin {call.name}' requires at least 1 argument")
+    else:
+        image, command = arguments[0], arguments[1:]
+    check_policy(call.options.text("pull"))
+    return create_body(call.options, image, command, os.environ)
+
+
+def create_container(call: Call, body: dict[str, Any]) -> Container:
+    """Create it on the engine; a missing image is pulled once as --pull says. Warnings go to standard error."""
+    options = call.options
+    cidfile = _reserve_cidfile(options.text("cidfile"))
+    try:
+        container, warnings = _create(call, body)
+    except BaseException:
+        if cidfile is not None:
+            os.close(cidfile)
+            os.unlink(options.text("cidfile"))
+        raise
+    for warning in warnings:
+        complain(f"WARNING: {warning}")
+    if cidfile is not None:
+        os.write(cidfile, container.reference.encode())
+        os.close(cidfile)
+    return container
+
+
+def _create(call: Call, body: dict[str, Any]) -> tuple[Container, list[str]]:
+    options, image = call.options, str(body["Image"])
+    name, platform = options.text("name") or None, options.text("platform") or None
+    policy = options.text("pull") or "missing"
+    containers = call.client.containers
+    if policy == "always" and image:
+        _pull(call, image)
+    try:
+        return containers.create_from(body, name=name, platform=platform)
+    except NotFound as error:
+        if policy != "missing" or not image or "no such image" not in error.message.lower():
+            raise
+    if not options.on("quiet"):
+        complain(f"Unable to find image '{full_name(image)}' locally")
+    _pull(call, image)
+    return containers.create_from(body, name=name, platform=platform)
+
+
+def _pull(call: Call, image: str) -> None:
+    quiet = call.options.on("quiet")
+    pull_image(call.client, image, platform=call.options.text("platform"), quiet=quiet, output=sys.stderr)
+
+
+def _reserve_cidfile(path: str) -> int | None:
+    """Claim the file before the container exists, so that two runs cannot write one file."""
+    if not path:
+        return None
+    try:
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    except FileExistsError:
+        words = "make sure the other container isn't running or delete"
+        raise Conflict(f"container ID file found, {words} {path}") from None
+    except OSError as error:
+        raise Invalid(f"failed to create the container ID file: open {path}: {error.strerror}") from None

@@ -1,0 +1,128 @@
+"""`nakagin inspect` and `nakagin container|image|network|volume inspect`."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from nakagin.cli.command import Call, Command, complain, say
+from nakagin.cli.door import explain
+from nakagin.cli.flags import Flag
+from nakagin.errors import Invalid, NakaginError, NotFound
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    Finder = Callable[[str], dict[str, Any]]
+
+_FORMAT = Flag("format", "f", "string", "Format output using a Go template, or 'json'")
+_SIZE = Flag("size", "s", "bool", "Display total file sizes if the type is container")
+
+
+def inspect_any(call: Call) -> int:
+    """Show objects of any kind: the first kind that has one of that name."""
+    wanted = call.options.text("type")
+    size = call.options.on("size")
+    client = call.client
+    kinds: dict[str, Finder] = {
+        "container": lambda name: client.containers.refer(name).inspect(size=size),
+        "image": client.images.get,
+        "network": client.networks.get,
+        "volume": client.volumes.get,
+    }
+    if wanted and wanted not in kinds:
+        raise Invalid(f'"{wanted}" is not a valid value for --type', hint=f"one of {', '.join(kinds)}")
+    finders = [kinds[wanted]] if wanted else list(kinds.values())
+
+    def find(name: str) -> dict[str, Any]:
+        for finder in finders:
+            try:
+                return finder(name)
+            except NotFound:
+                if wanted:
+                    raise
+        raise NotFound(f"no such object: {name}")
+
+    return _show(call, find)
+
+
+def inspect_container(call: Call) -> int:
+    """Show containers."""
+    return _show(call, lambda name: call.client.containers.refer(name).inspect(size=call.options.on("size")))
+
+
+def inspect_image(call: Call) -> int:
+    """Show images."""
+    return _show(
+        call, lambda name: call.client.images.get(name, platform=call.options.text("platform") or None)
+    )
+
+
+def inspect_network(call: Call) -> int:
+    """Show networks."""
+    return _show(call, lambda name: call.client.networks.get(name, verbose=call.options.on("verbose")))
+
+
+def inspect_volume(call: Call) -> int:
+    """Show volumes."""
+    return _show(call, lambda name: call.client.volumes.get(name))
+
+
+def _show(call: Call, find: Finder) -> int:
+    """Print what is found as a JSON list or by the template, line by line; what is not, on standard error."""
+    template = call.options.text("format")
+    render = _renderer(template) if template else None
+    found: list[dict[str, Any]] = []
+    errors: list[str] = []
+    for name in call.arguments:
+        try:
+            document = find(name)
+        except NakaginError as error:
+            errors.append(explain(error))
+            continue
+        if render is None:
+            found.append(document)
+        else:
+            say(render(document))
+    if render is None:
+        sys.stdout.write(json.dumps(found, indent=4, ensure_ascii=False) + "\n")
+    for text in errors:
+        complain(text)
+    return 1 if errors else 0
+
+
+def _renderer(template: str) -> Callable[[dict[str, Any]], str]:
+    if template == "json":
+        return lambda document: json.dumps(document, separators=(",", ":"), ensure_ascii=False)
+    from nakagin.cli.templates import Template, TemplateError
+
+    try:
+        parsed = Template(template)
+    except TemplateError as error:
+        raise Invalid(f"template parsing error: {error.message}") from None
+
+    def render(document: dict[str, Any]) -> str:
+        try:
+            return parsed.render(document, strict=True)
+        except TemplateError as error:
+            words = f'template: :1:2: executing "" at {error.message}'
+            raise Invalid(f"template parsing error: {words}") from None
+
+    return render
+
+
+def _command(function: Callable[[Call], int], noun: str, *flags: Flag) -> Command:
+    return Command(function, f"[OPTIONS] {noun} [{noun}...]", (_FORMAT, *flags), least=1, most=None)
+
+
+ANY = _command(
+    inspect_any, "NAME|ID", _SIZE, Flag("type", "", "string", "Only inspect objects of the given type")
+)
+CONTAINER = _command(inspect_container, "CONTAINER", _SIZE)
+IMAGE = _command(
+    inspect_image, "IMAGE", Flag("platform", "", "string", "Inspect a specific platform of the image")
+)
+NETWORK = _command(inspect_network, "NETWORK", Flag("verbose", "v", "bool", "Verbose output for diagnostics"))
+VOLUME = _command(inspect_volume, "VOLUME")

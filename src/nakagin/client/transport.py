@@ -1,0 +1,117 @@
+"""The sync transport: one connection, its timeouts and its errors. Sockets are opened here and nowhere else.
+
+A timeout is an error (Unavailable), never an end of stream; a lost connection is one too.
+"""
+
+from __future__ import annotations
+
+import socket
+
+from nakagin.client.endpoint import DEFAULT_SOCKET
+from nakagin.errors import Denied, Invalid, Unavailable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from nakagin.client.endpoint import TLS, Endpoint
+
+RECEIVE = 256 * 1024
+
+
+class Connection:
+    """A connected socket and its owner; `timeout` (seconds, None is for ever) bounds each send and receive."""
+
+    __slots__ = ("endpoint", "socket")
+
+    def __init__(self, endpoint: Endpoint, timeout: float | None) -> None:
+        self.endpoint = endpoint
+        self.socket: socket.socket = _connect(endpoint, timeout)
+
+    def send(self, data: bytes) -> None:
+        """All of `data`; Unavailable on a timeout, BrokenPipeError where the engine reads no more."""
+        try:
+            self.socket.sendall(data)
+        except TimeoutError:
+            raise self._silent("did not accept data") from None
+
+    def receive(self) -> bytes:
+        """Some bytes, or b"" at the end of the connection; Unavailable on a timeout or a reset."""
+        try:
+            return self.socket.recv(RECEIVE)
+        except TimeoutError:
+            raise self._silent("did not answer") from None
+        except OSError as error:
+            raise Unavailable(
+                f"lost the connection to the engine at {self.endpoint.url}: {error.strerror}"
+            ) from None
+
+    def _silent(self, what: str) -> Unavailable:
+        seconds = self.socket.gettimeout() or 0
+        return Unavailable(f"the engine at {self.endpoint.url} {what} within {seconds:g} seconds")
+
+    def stale(self) -> bool:
+        """The engine has closed this idle connection (or said something nobody asked for)."""
+        try:
+            self.socket.settimeout(0)
+            self.socket.recv(1, 0 if self.endpoint.tls else socket.MSG_PEEK)
+        except (BlockingIOError, InterruptedError):
+            return False
+        except OSError as error:
+            # An idle TLS socket answers with SSLWantReadError, which is its way to say "nothing there".
+            return type(error).__name__ != "SSLWantReadError"
+        return True
+
+    def close(self) -> None:
+        """Close the socket; again is no error."""
+        self.socket.close()
+
+
+def _connect(endpoint: Endpoint, timeout: float | None) -> socket.socket:
+    try:
+        if endpoint.path is None:
+            connected = socket.create_connection((endpoint.host, endpoint.port), timeout)
+            connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            # Docker's hijacked connections may be silent for hours; a lost peer is still noticed.
+            connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            return _secure(connected, endpoint.tls, endpoint.host) if endpoint.tls else connected
+        connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+        connected.settimeout(timeout)
+        try:
+            connected.connect(endpoint.path)
+        except OSError:
+            connected.close()
+            raise
+    except OSError as error:
+        raise unreachable(endpoint, error) from error
+    return connected
+
+
+def unreachable(endpoint: Endpoint, error: OSError) -> Unavailable | Denied:
+    """The error for an address where no engine answers, with the next thing to try."""
+    if isinstance(error, PermissionError):
+        return Denied(
+            f"permission denied while trying to connect to the engine socket at {endpoint.url}",
+            hint="run as root or as a member of the group that owns the socket",
+        )
+    cause = error.strerror or str(error)
+    hint = (
+        "is it running? `nakagin engine` starts one" if endpoint.path == DEFAULT_SOCKET else "is it running?"
+    )
+    return Unavailable(f"Cannot connect to the engine at {endpoint.url}: {cause}", hint=hint)
+
+
+def _secure(plain: socket.socket, tls: TLS, host: str) -> socket.socket:
+    import ssl
+
+    try:
+        context = ssl.create_default_context(cafile=tls.ca)
+        if not tls.verify:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        if tls.certificate:
+            context.load_cert_chain(tls.certificate, tls.key)
+        return context.wrap_socket(plain, server_hostname=host)
+    except ssl.SSLError as error:
+        plain.close()
+        raise Invalid(
+            f"TLS with {host} failed: {error.reason or error}", hint="check --tlscacert, --tlscert, --tlskey"
+        ) from error

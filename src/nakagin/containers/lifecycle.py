@@ -1,0 +1,497 @@
+"""The verbs of a container's life, as the API calls them. What they do in detail lives in the files beside this one."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from nakagin.containers import output, policy, resources
+from nakagin.containers.create import create
+from nakagin.containers.defaults import STOP_SIGNAL, STOP_TIMEOUT
+from nakagin.containers.devices import block_numbers
+from nakagin.containers.exec import Execs
+from nakagin.containers.inspect import Selection, has_labels, inspection, parse_moment, summary
+from nakagin.containers.model import nanoseconds, require
+from nakagin.containers.names import check_name
+from nakagin.containers.remove import end_processes, remove
+from nakagin.containers.shelf import Capsule, PendingAttach, Shelf
+from nakagin.containers.streams import Output, Stream, WaitResult, parse_detach_keys
+from nakagin.containers.watch import Watch
+from nakagin.errors import Conflict, Invalid, NakaginError, NotFound, NotModified, Unsupported
+
+if TYPE_CHECKING:
+    from nakagin.containers.surroundings import Surroundings
+    from nakagin.spec.docker import ContainerCreate, ExecCreate, UpdateRequest
+
+Document = dict[str, Any]
+Documents = list[Document]
+Filters = Mapping[str, Sequence[str]]
+
+_SIGKILL = 9
+# How long a SIGKILLed container may take to be seen dead before its cgroup is killed, in seconds.
+_KILL_PATIENCE = 10.0
+
+
+class Containers:
+    """All containers of one engine.
+
+    `reference` is a full id, a unique prefix of one, or a name with or without a leading "/"; an unknown
+    one raises NotFound ("No such container: x"), a prefix of several Invalid.
+    """
+
+    def __init__(self, around: Surroundings) -> None:
+        self._around = around
+        self._shelf = Shelf(around.records)
+        self._execs = Execs(self._shelf, around)
+        self._watch = Watch(self._shelf, around, self._execs)
+
+    # -- with the engine -----------------------------------------------------------------------
+
+    def load(self) -> list[str]:
+        """Read the records; the ids of those that were running when the engine ended."""
+        self._shelf.load()
+        return [capsule.id for capsule in self._shelf if capsule.record.running]
+
+    async def recover(self) -> None:
+        """Find living containers again, and finish or undo what was interrupted."""
+        await self._watch.recover()
+
+    async def resume_policies(self) -> None:
+        """Start what restart policies want to run."""
+        await self._watch.resume_policies()
+
+    async def close(self) -> None:
+        """Let go of all containers; they run on."""
+        await self._watch.close()
+
+    async def stop_all(self, timeout: float) -> None:
+        """Stop every running container, as an engine that is shut down for good; `timeout` in seconds for all."""
+        running = [capsule for capsule in self._shelf if capsule.record.running]
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                await asyncio.gather(
+                    *(self._shut_down(capsule) for capsule in running), return_exceptions=True
+                )
+
+    async def _shut_down(self, capsule: Capsule) -> None:
+        with contextlib.suppress(NakaginError):
+            await self._stop(capsule, None, None, by_user=False)
+
+    def counts(self) -> dict[str, int]:
+        """How many there are in each status."""
+        found: dict[str, int] = {}
+        for capsule in self._shelf:
+            found[capsule.record.status] = found.get(capsule.record.status, 0) + 1
+        return found
+
+    # -- life ------------------------------------------------------------------------------------
+
+    async def create(
+        self, name: str | None, body: ContainerCreate, *, platform: str | None = None
+    ) -> tuple[str, list[str]]:
+        """Make a container; returns its id and the warnings. Raises Invalid, NotFound (image), Conflict (name)."""
+        if platform and platform.partition("/")[0] not in {"linux", ""}:
+            raise Unsupported(f"containers of platform {platform} cannot run here", hint="linux only")
+        capsule, warnings = await create(self._shelf, self._around, name, body)
+        self._watch.publish(capsule, "create")
+        return capsule.id, warnings
+
+    async def start(self, reference: str) -> None:
+        """Start it; NotModified if it runs, Conflict if paused, CommandFailed (126, 127) or StepFailed."""
+        capsule = self._shelf.find(reference)
+        async with capsule.lock:
+            self._still_there(capsule, reference)
+            self._watch.cancel_restart(capsule)
+            await self._watch.start(capsule)
+
+    def _still_there(self, capsule: Capsule, reference: str) -> None:
+        """Another verb held the lock before: it may have removed the container."""
+        if self._shelf.get(capsule.id) is not capsule:
+            raise NotFound(f"No such container: {reference}")
+
+    async def stop(self, reference: str, *, timeout: int | None = None, signal: str | None = None) -> None:
+        """End it by its stop signal, after `timeout` seconds (-1: never) by SIGKILL; NotModified if it does not run."""
+        capsule = self._shelf.find(reference)
+        await self._stop(capsule, timeout, signal, by_user=True)
+        self._watch.publish(capsule, "stop")
+
+    async def _stop(
+        self, capsule: Capsule, timeout: int | None, signal: str | None, *, by_user: bool
+    ) -> None:
+        config = capsule.record.config
+        number = policy.signal_number(signal or config.stop_signal or STOP_SIGNAL)
+        if timeout is None:
+            timeout = config.stop_timeout if config.stop_timeout is not None else STOP_TIMEOUT
+        async with capsule.lock:
+            self._watch.cancel_restart(capsule)
+            require(capsule.record, "stop")
+            if by_user:
+                self._shelf.save(capsule, capsule.record.with_facts(stopped_by_user=True))
+            await self._thaw(capsule)
+            await self._signal(capsule, number)
+        if not await self._has_ended(capsule, None if timeout < 0 else float(timeout)):
+            await self._end(capsule)
+
+    async def _thaw(self, capsule: Capsule) -> None:
+        if capsule.record.facts.paused and capsule.monitor is not None:
+            await capsule.monitor.request("resume")
+            self._shelf.save(capsule, capsule.record.with_facts(paused=False))
+
+    async def _signal(self, capsule: Capsule, number: int, *, everyone: bool = False) -> None:
+        if capsule.monitor is None:
+            return
+        # A container that ends this very moment is as good as signalled.
+        with contextlib.suppress(NakaginError):
+            await capsule.monitor.request("signal", number=number, all=everyone)
+        self._watch.publish(capsule, "kill", signal=str(number))
+
+    async def _has_ended(self, capsule: Capsule, patience: float | None) -> bool:
+        try:
+            async with asyncio.timeout(patience):
+                await capsule.ended.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def _end(self, capsule: Capsule) -> None:
+        """SIGKILL, and where even that is not heard (a monitor that hangs), the whole cgroup."""
+        async with capsule.lock:
+            if not capsule.record.running:
+                return
+            await self._thaw(capsule)
+            await self._signal(capsule, _SIGKILL, everyone=True)
+        if await self._has_ended(capsule, _KILL_PATIENCE):
+            return
+        async with capsule.lock:
+            if capsule.record.running:
+                await asyncio.to_thread(end_processes, self._around, capsule.record)
+                await self._watch.settle_exit(capsule, await self._watch.last_words(capsule))
+
+    async def restart(self, reference: str, *, timeout: int | None = None, signal: str | None = None) -> None:
+        """Stop it, if it runs, and start it."""
+        capsule = self._shelf.find(reference)
+        with contextlib.suppress(NotModified):
+            await self._stop_to_restart(capsule, timeout, signal)
+        async with capsule.lock:
+            self._still_there(capsule, reference)
+            with contextlib.suppress(NotModified):
+                await self._watch.start(capsule)
+        self._watch.publish(capsule, "restart")
+
+    async def _stop_to_restart(self, capsule: Capsule, timeout: int | None, signal: str | None) -> None:
+        # What is to be restarted by hand must neither remove itself nor be restarted by its policy meanwhile.
+        capsule.held_for_restart = True
+        try:
+            await self._stop(capsule, timeout, signal, by_user=True)
+            self._watch.publish(capsule, "stop")
+        finally:
+            capsule.held_for_restart = False
+
+    async def kill(self, reference: str, *, signal: str = "SIGKILL") -> None:
+        """Send a signal (number or name with or without SIG); Conflict if it does not run, Invalid for a bad signal."""
+        number = policy.signal_number(signal or "SIGKILL")
+        capsule = self._shelf.find(reference)
+        async with capsule.lock:
+            require(capsule.record, "kill")
+            own = policy.signal_number(capsule.record.config.stop_signal or STOP_SIGNAL)
+            if number in {_SIGKILL, own}:
+                self._watch.cancel_restart(capsule)
+                if capsule.record.running:
+                    self._shelf.save(capsule, capsule.record.with_facts(stopped_by_user=True))
+            if number == _SIGKILL:
+                await self._thaw(capsule)
+            await self._signal(capsule, number)
+        if number == _SIGKILL:
+            await self._has_ended(capsule, _KILL_PATIENCE)
+
+    async def pause(self, reference: str) -> None:
+        """Freeze all its processes."""
+        await self._freeze(reference, paused=True)
+
+    async def unpause(self, reference: str) -> None:
+        """Let its frozen processes go on."""
+        await self._freeze(reference, paused=False)
+
+    async def _freeze(self, reference: str, *, paused: bool) -> None:
+        capsule = self._shelf.find(reference)
+        async with capsule.lock:
+            require(capsule.record, "pause" if paused else "unpause")
+            await self._monitor(capsule, "pause" if paused else "resume")
+            self._shelf.save(capsule, capsule.record.with_facts(paused=paused))
+            self._watch.publish(capsule, "pause" if paused else "unpause")
+
+    async def _monitor(self, capsule: Capsule, kind: str, **fields: Any) -> Document:
+        if capsule.monitor is None:
+            raise Conflict(f"container {capsule.id} is not running")
+        return await capsule.monitor.request(kind, **fields)
+
+    async def rename(self, reference: str, name: str) -> None:
+        """Give it another name; Conflict if another container has it."""
+        if not name.removeprefix("/"):
+            raise Invalid("Neither old nor new names may be empty")
+        capsule = self._shelf.find(reference)
+        wanted = check_name(name)
+        async with capsule.lock:
+            old = capsule.record.name
+            if wanted == old:
+                raise Invalid("Renaming a container with the same name as its current name")
+            self._shelf.save(
+                capsule,
+                msgspec.structs.replace(capsule.record, name=wanted),
+                lambda: self._around.networks.rename(capsule.id, wanted),
+            )
+            self._watch.publish(capsule, "rename", oldName=f"/{old}")
+
+    async def remove(
+        self, reference: str, *, force: bool = False, volumes: bool = False, link: bool = False
+    ) -> None:
+        """Remove it and, with `volumes`, its anonymous volumes; Conflict if it runs and not `force`."""
+        if link:
+            raise Unsupported("links are not supported yet", hint="remove the container instead")
+        await self._remove(self._shelf.find(reference), force=force, volumes=volumes)
+
+    async def _remove(self, capsule: Capsule, *, force: bool, volumes: bool) -> None:
+        if force and capsule.record.running:
+            async with capsule.lock:
+                self._shelf.save(capsule, capsule.record.with_facts(stopped_by_user=True))
+            await self._end(capsule)
+        async with capsule.lock:
+            if self._shelf.get(capsule.id) is None:
+                return  # it removed itself when it ended
+            if force:
+                self._watch.cancel_restart(capsule)
+            if capsule.record.facts.intent == "kept":
+                require(capsule.record, "remove")
+            await remove(self._shelf, self._around, capsule, volumes=volumes)
+            self._watch.publish(capsule, "destroy")
+            self._execs.forget_all(capsule)
+
+    def wait(self, reference: str, condition: str = "not-running") -> Awaitable[WaitResult]:
+        """Register at once and return what to await: conditions "not-running", "next-exit", "removed".
+
+        NotFound and Invalid are raised by the call itself, so that a door can answer its headers between
+        the call and the await (the docker CLI starts the container only after it has seen them).
+        """
+        capsule = self._shelf.find(reference)
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        match condition:
+            case "" | "not-running":
+                if capsule.record.running or capsule.record.facts.restarting:
+                    capsule.exit_waiters.add(waiter)
+                else:
+                    waiter.set_result(None)
+            case "next-exit":
+                capsule.exit_waiters.add(waiter)
+            case "removed":
+                capsule.removal_waiters.add(waiter)
+            case _:
+                raise Invalid(f'invalid condition: "{condition}"', hint="not-running, next-exit or removed")
+        return self._await_end(capsule, waiter)
+
+    async def _await_end(self, capsule: Capsule, waiter: asyncio.Future[None]) -> WaitResult:
+        try:
+            await waiter
+        finally:
+            capsule.exit_waiters.discard(waiter)
+            capsule.removal_waiters.discard(waiter)
+        facts = capsule.record.facts
+        return WaitResult(facts.exit_code, facts.error or None)
+
+    # -- looking ---------------------------------------------------------------------------------
+
+    async def inspect(self, reference: str, *, size: bool = False) -> Document:
+        """The document of GET /containers/{id}/json."""
+        capsule = self._shelf.find(reference)
+        shown = inspection(self._shelf, self._around, capsule.record, self._execs.running(capsule))
+        return shown | await self._sizes(capsule) if size else shown
+
+    async def _sizes(self, capsule: Capsule) -> Document:
+        written = await asyncio.to_thread(output.writable_size, self._around, capsule.record)
+        try:
+            below = (
+                self._around.images.resolve(capsule.record.image_id).size if capsule.record.image_id else 0
+            )
+        except NakaginError:
+            below = 0
+        return {"SizeRw": written, "SizeRootFs": written + below}
+
+    async def list(
+        self, *, all: bool = False, limit: int = -1, size: bool = False, filters: Filters | None = None
+    ) -> Documents:
+        """The documents of GET /containers/json, newest first; filters as {"status": ["running"], ...}."""
+        selection = Selection(self._shelf, self._around, filters)
+        everything = all or limit > 0 or selection.wants_stopped
+        chosen = [
+            capsule
+            for capsule in self._shelf
+            if (everything or capsule.record.running or capsule.record.facts.restarting)
+            and capsule.record.facts.intent != "creating"
+            and selection.keep(capsule.record)
+        ]
+        chosen.sort(key=lambda capsule: capsule.record.created, reverse=True)
+        if limit > 0:
+            chosen = chosen[:limit]
+        found = []
+        for capsule in chosen:
+            shown = summary(self._around, capsule.record)
+            found.append(shown | await self._sizes(capsule) if size else shown)
+        return found
+
+    async def top(self, reference: str, ps_args: str = "-ef") -> Document:
+        """{"Titles": [...], "Processes": [[...], ...]} from `ps` output filtered to its processes."""
+        capsule = self._shelf.find(reference)
+        require(capsule.record, "top")
+        shown = await asyncio.to_thread(output.top, self._around, capsule.record, ps_args or "-ef")
+        self._watch.publish(capsule, "top")
+        return shown
+
+    async def logs(
+        self,
+        reference: str,
+        *,
+        stdout: bool = True,
+        stderr: bool = True,
+        since: float = 0.0,
+        until: float = 0.0,
+        timestamps: bool = False,
+        tail: int | None = None,
+        follow: bool = False,
+        details: bool = False,
+    ) -> Output:
+        """Its log; `since`/`until` in seconds since the epoch (0: unlimited), `tail` in lines (None: all)."""
+        capsule = self._shelf.find(reference)
+        view = output.LogView(
+            capsule.record, stdout=stdout, stderr=stderr, since=since, until=until, timestamps=timestamps, tail=tail,
+            details=details,
+        )  # fmt: skip
+        path = self._around.log_path(capsule.id)
+        chunks = output.follow_log(path, view, capsule.ended) if follow else output.read_log(path, view)
+        return Output(capsule.record.config.tty, chunks)
+
+    async def stats(
+        self, reference: str, *, stream: bool = True, one_shot: bool = False
+    ) -> AsyncIterator[Document]:
+        """Documents of GET /containers/{id}/stats, one a second; without `stream` a single one."""
+        return output.stats(self._around, self._shelf.find(reference), stream=stream, one_shot=one_shot)
+
+    async def changes(self, reference: str) -> Documents:
+        """[{"Path": "/etc/x", "Kind": 0 modified | 1 added | 2 deleted}, ...]."""
+        record = self._shelf.find(reference).record
+        if record.extension.rootfs:
+            raise Unsupported("containers on a folder have no image to differ from")
+        kinds = {"C": 0, "A": 1, "D": 2}
+        found = await asyncio.to_thread(self._around.snapshots.changes, record.id)
+        return [{"Path": path, "Kind": kinds[kind]} for kind, path in found]
+
+    # -- changing --------------------------------------------------------------------------------
+
+    async def update(self, reference: str, body: UpdateRequest) -> Sequence[str]:
+        """Change limits and restart policy, on a living container too; returns warnings."""
+        capsule = self._shelf.find(reference)
+        async with capsule.lock:
+            record = capsule.record
+            host = resources.updated(record.host_config, body)
+            warnings = resources.check(host, self._around.limits)
+            policy.check(host.restart_policy, auto_remove=host.auto_remove)
+            if record.running:
+                numbers = block_numbers(resources.block_devices(body))
+                await self._monitor(capsule, "update", resources=resources.limits(body, numbers))
+            self._shelf.save(capsule, msgspec.structs.replace(record, host_config=host))
+            self._watch.publish(capsule, "update")
+        return warnings
+
+    async def resize(self, reference: str, rows: int, columns: int) -> None:
+        """Set the size of its terminal, in characters."""
+        capsule = self._shelf.find(reference)
+        require(capsule.record, "resize")
+        await self._monitor(capsule, "resize", rows=rows, cols=columns)
+        self._watch.publish(capsule, "resize", height=str(rows), width=str(columns))
+
+    async def prune(self, filters: Filters | None = None) -> Document:
+        """Remove all that are stopped; {"ContainersDeleted": [ids], "SpaceReclaimed": bytes}."""
+        wanted = dict(filters or {})
+        until = min((parse_moment(text) for text in wanted.pop("until", ())), default=None)
+        labels, unlabelled = wanted.pop("label", ()), wanted.pop("label!", ())
+        if wanted:
+            raise Invalid(f"invalid filter '{next(iter(wanted))}'", hint="until, label or label!")
+        deleted, freed = [], 0
+        for capsule in self._shelf:
+            record = capsule.record
+            if record.status not in {"created", "exited", "dead"} or not has_labels(
+                record.config.labels, labels
+            ):
+                continue
+            if unlabelled and has_labels(record.config.labels, unlabelled):
+                continue
+            if until is not None and nanoseconds(record.created) >= until:
+                continue
+            size = await asyncio.to_thread(output.writable_size, self._around, record)
+            with contextlib.suppress(Conflict):  # it was started meanwhile
+                await self._remove(capsule, force=False, volumes=False)
+                deleted.append(capsule.id)
+                freed += size
+        self._around.events.publish("container", "prune", "", {"reclaimed": str(freed)})
+        return {"ContainersDeleted": deleted or None, "SpaceReclaimed": freed}
+
+    # -- streams ---------------------------------------------------------------------------------
+
+    async def attach(
+        self,
+        reference: str,
+        *,
+        stdin: bool = False,
+        stdout: bool = False,
+        stderr: bool = False,
+        stream: bool = True,
+        logs: bool = False,
+        detach_keys: str | None = None,
+    ) -> Stream:
+        """Connect to its standard streams; also before it is started, then output begins with the start."""
+        capsule = self._shelf.find(reference)
+        keys = parse_detach_keys(detach_keys)
+        async with capsule.lock:
+            record = capsule.record
+            require(record, "attach")
+            backlog = (await self.logs(capsule.id, stdout=stdout, stderr=stderr)).chunks if logs else None
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+            ours.setblocking(False)
+            wanted = {"stdin": stdin and record.config.open_stdin, "stdout": stdout, "stderr": stderr}
+            if not stream:
+                theirs.close()
+            elif capsule.monitor is None:
+                capsule.pending = [pending for pending in capsule.pending if pending.alive]
+                capsule.pending.append(PendingAttach(theirs, **wanted))
+            else:
+                with theirs:
+                    await capsule.monitor.request("attach", [theirs.fileno()], **wanted)
+            self._watch.publish(capsule, "attach")
+        return Stream(ours, record.config.tty, backlog, keys)
+
+    async def exec_create(self, reference: str, body: ExecCreate) -> str:
+        """Prepare a command in a running container; returns the exec id. Conflict if it does not run or is paused."""
+        parse_detach_keys(body.detach_keys)
+        return self._execs.create(self._shelf.find(reference), body)
+
+    async def exec_start(
+        self,
+        exec_id: str,
+        *,
+        detach: bool = False,
+        tty: bool | None = None,  # the terminal was asked for at creation
+        console_size: tuple[int, int] | None = None,
+    ) -> Stream | None:
+        """Run it; the Stream, or None when detached. NotFound, Conflict (already run), CommandFailed."""
+        return await self._execs.start(exec_id, detach=detach, console_size=console_size)
+
+    async def exec_inspect(self, exec_id: str) -> Document:
+        """The document of GET /exec/{id}/json."""
+        return self._execs.inspect(exec_id)
+
+    async def exec_resize(self, exec_id: str, rows: int, columns: int) -> None:
+        """Set the size of the command's terminal, in characters."""
+        await self._execs.resize(exec_id, rows, columns)

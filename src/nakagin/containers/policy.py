@@ -1,0 +1,86 @@
+"""Restart policies and stop decisions: when to start a container again, and after how long. Pure."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING
+
+from nakagin.containers.model import NEVER
+from nakagin.errors import Invalid
+
+if TYPE_CHECKING:
+    from nakagin.containers.model import Facts
+    from nakagin.spec import docker
+
+FIRST_DELAY = 0.1
+LONGEST_DELAY = 60.0
+#: A run of at least this many seconds counts as a success: the next delay is the first one again.
+STEADY = 10.0
+
+_POLICIES = {"", "no", "always", "on-failure", "unless-stopped"}
+
+
+def check(policy: docker.RestartPolicy, *, auto_remove: bool) -> None:
+    """Invalid, in Docker's words, for a policy that makes no sense."""
+    if policy.name not in _POLICIES:
+        raise Invalid(
+            f"invalid restart policy: unknown policy '{policy.name}'; "
+            "use one of 'no', 'always', 'on-failure', or 'unless-stopped'"
+        )
+    if policy.maximum_retry_count < 0:
+        raise Invalid("invalid restart policy: maximum retry count cannot be negative")
+    if policy.maximum_retry_count and policy.name != "on-failure":
+        raise Invalid("invalid restart policy: maximum retry count can only be used with 'on-failure'")
+    if auto_remove and policy.name not in {"", "no"}:
+        raise Invalid("can't create 'AutoRemove' container with restart policy")
+
+
+def wants_restart(policy: docker.RestartPolicy, facts: Facts) -> bool:
+    """Whether a container that has just ended is to be started again."""
+    if facts.stopped_by_user:
+        return False
+    match policy.name:
+        case "always" | "unless-stopped":
+            return True
+        case "on-failure":
+            most = policy.maximum_retry_count
+            return facts.exit_code != 0 and (most == 0 or facts.restart_count < most)
+        case _:
+            return False
+
+
+def wants_start_with_engine(policy: docker.RestartPolicy, facts: Facts) -> bool:
+    """Whether a container that does not run is to be started when the engine starts.
+
+    "always" means even after a stop by hand; what was never started stays so.
+    """
+    if facts.started_at == NEVER:
+        return False
+    return policy.name == "always" or wants_restart(policy, facts)
+
+
+def next_delay(previous: float, ran_for: float) -> float:
+    """Seconds to wait before the next start: 100 ms, doubled up to a minute, anew after a steady run."""
+    if previous == 0.0 or ran_for >= STEADY:
+        return FIRST_DELAY
+    return min(previous * 2, LONGEST_DELAY)
+
+
+def signal_number(text: str) -> int:
+    """The number of "TERM", "SIGTERM", "15", "RTMIN+3"; Invalid for none."""
+    name = text.strip().upper().removeprefix("SIG")
+    if name.isdecimal():
+        number = int(name)
+        if 1 <= number <= signal.SIGRTMAX:
+            return number
+        raise Invalid(f"invalid signal: {text}")
+    base, sign, offset = name.partition("+") if "+" in name else name.partition("-")
+    if base in {"RTMIN", "RTMAX"} and (offset.isdecimal() or not sign):
+        distance = int(offset or 0)
+        number = signal.SIGRTMIN + distance if base == "RTMIN" else signal.SIGRTMAX - distance
+        if signal.SIGRTMIN <= number <= signal.SIGRTMAX:
+            return number
+    found = getattr(signal, f"SIG{name}", None)
+    if isinstance(found, signal.Signals):
+        return int(found)
+    raise Invalid(f"invalid signal: {text}", hint="a name such as TERM, or a number")

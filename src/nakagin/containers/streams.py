@@ -1,0 +1,57 @@
+"""What attach, exec and logs hand to the door: bytes that are already in Docker's wire form."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator
+from typing import NamedTuple
+
+from nakagin.errors import Invalid
+
+
+class Stream(NamedTuple):
+    """One end of a live connection to a container's process; the door relays bytes and closes it.
+
+    `socket` is a non-blocking SOCK_STREAM socket. What is read from it is raw terminal output when `tty`
+    is true, else Docker's frames (8-byte header). What is written to it is standard input;
+    shutdown(SHUT_WR) ends that input. End of file means that the process's output has ended.
+    `backlog` holds bytes in the same form to be sent before anything is read from the socket
+    (attach with `logs`), `detach_keys` the key sequence that ends the session from the input side.
+    """
+
+    socket: socket.socket
+    tty: bool
+    backlog: AsyncIterator[bytes] | None = None
+    detach_keys: bytes = b"\x10\x11"
+
+
+class Output(NamedTuple):
+    """Log output: `chunks` yields bytes in Docker's wire form (raw when `tty`, else frames)."""
+
+    tty: bool
+    chunks: AsyncIterator[bytes]
+
+
+class WaitResult(NamedTuple):
+    """How a waited-for container ended."""
+
+    exit_code: int
+    error: str | None
+
+
+def parse_detach_keys(text: str | None) -> bytes:
+    """The bytes of "ctrl-p,ctrl-q" (Docker's default, also for ""); Invalid for what is no key sequence."""
+    keys = bytearray()
+    for word in (text or "ctrl-p,ctrl-q").split(","):
+        key = word.removeprefix("ctrl-")
+        if len(key) != 1 or not key.isascii():
+            raise Invalid(f"Invalid detach keys ({text}) provided", hint="as in ctrl-p,ctrl-q or a")
+        if key == word:
+            keys += key.encode()
+        elif "a" <= key <= "z":
+            keys.append(ord(key) - ord("a") + 1)
+        elif key in "@[\\]^_":
+            keys.append(ord(key) & 0x1F)
+        else:
+            raise Invalid(f"Invalid detach keys ({text}) provided", hint="as in ctrl-p,ctrl-q or a")
+    return bytes(keys)

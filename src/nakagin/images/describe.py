@@ -1,0 +1,86 @@
+"""Images in the words of the Docker Engine API (v1.50): ImageInspect and the history list. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from nakagin.images.model import NEVER, moment
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nakagin.images.model import Image
+
+
+def inspected(image: Image, folders: Sequence[str]) -> dict[str, Any]:
+    """ImageInspect; `folders` are the unpacked layers, topmost first."""
+    document: dict[str, Any] = {
+        "Id": image.id,
+        "RepoTags": list(image.repo_tags),
+        "RepoDigests": list(image.repo_digests),
+        "Parent": image.record.parent,
+        "Comment": image.config.get("comment") or _comment(image),
+        "Created": image.created,
+        "DockerVersion": image.config.get("docker_version", ""),
+        "Author": image.config.get("author", ""),
+        "Config": _config(image),
+        "Architecture": image.architecture,
+        "Os": image.os,
+        "Size": image.size,
+        "GraphDriver": {"Data": _driver(folders), "Name": "overlay2"},
+        "RootFS": {"Type": "layers", "Layers": list(image.diff_ids)},
+        "Metadata": {"LastTagTime": image.record.tagged},
+    }
+    if image.created == NEVER:
+        del document["Created"]
+    if image.variant:
+        document["Variant"] = image.variant
+    if version := image.config.get("os.version"):
+        document["OsVersion"] = version
+    return document
+
+
+def _comment(image: Image) -> str:
+    return image.history[-1].get("comment", "") if image.history else ""
+
+
+def _config(image: Image) -> dict[str, Any]:
+    """The config with the fields that clients expect to be there even when empty."""
+    empty: dict[str, Any] = {
+        "User": "", "Env": None, "Cmd": None, "Volumes": None, "WorkingDir": "", "Entrypoint": None,
+        "OnBuild": None, "Labels": None,
+    }  # fmt: skip
+    return {**empty, **image.defaults}
+
+
+def _driver(folders: Sequence[str]) -> dict[str, str]:
+    if not folders:
+        return {}
+    data = {"UpperDir": folders[0]}
+    if len(folders) > 1:
+        data["LowerDir"] = ":".join(folders[1:])
+    return data
+
+
+def history(image: Image, sizes: Sequence[int]) -> list[dict[str, Any]]:
+    """The history, newest first; `sizes` are those of the layers, bottom first."""
+    remaining = list(sizes)
+    lines: list[dict[str, Any]] = []
+    for step in image.history:
+        empty = step.get("empty_layer", False)
+        size = remaining.pop(0) if not empty and remaining else 0
+        created = moment(step.get("created") or NEVER)
+        lines.append(
+            {
+                "Id": "<missing>",
+                "Created": int(created.timestamp()),
+                "CreatedBy": step.get("created_by", ""),
+                "Tags": None,
+                "Size": size,
+                "Comment": step.get("comment", ""),
+            }
+        )
+    lines.reverse()
+    if lines:
+        lines[0] |= {"Id": image.id, "Tags": list(image.repo_tags) or None}
+    return lines

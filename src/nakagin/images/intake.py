@@ -1,0 +1,143 @@
+"""Images coming in: from archives of other tools, and from the tar of a root file system."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, cast
+
+import msgspec
+
+from nakagin.errors import Damaged, Invalid, Unsupported
+from nakagin.images.archive import Archive, Archived
+from nakagin.images.instructions import changed
+from nakagin.images.model import StoredLayer, timestamp
+from nakagin.spec.digest import digest_of
+from nakagin.spec.image import DEFAULT_PATH, MEDIA_LAYER, MEDIA_LAYER_GZIP, MEDIA_LAYER_ZSTD
+from nakagin.spec.platform import Platform
+from nakagin.spec.reference import Reference
+from nakagin.storage.compression import Peeked, decompressed, kind_of, reading
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from nakagin.images.library import Images
+    from nakagin.images.model import Image
+    from nakagin.spec.image import ContainerDefaults, ImageConfig
+    from nakagin.storage.compression import Readable
+
+_PIECE = 1 << 20
+_MEDIA = {"": MEDIA_LAYER, "gzip": MEDIA_LAYER_GZIP, "zstd": MEDIA_LAYER_ZSTD}
+
+
+def checked(config: bytes, layers: Sequence[StoredLayer]) -> tuple[ImageConfig, str]:
+    """The parsed config and the image's ID. Raises Unsupported, or Damaged where it does not fit."""
+    try:
+        document = msgspec.json.decode(config, type=dict[str, Any])
+        diff_ids = msgspec.convert(document.get("rootfs", {}).get("diff_ids") or [], list[str])
+    except (msgspec.DecodeError, UnicodeDecodeError, AttributeError) as error:
+        raise Damaged(f"the image's config is not as it should be: {error}") from None
+    if diff_ids != [layer.diff_id for layer in layers]:
+        raise Damaged(f"the image's config names {len(diff_ids)} layers, other than the {len(layers)} given")
+    if (system := document.get("os") or "linux") != "linux":
+        raise Unsupported(f"the image is for {system}, and only linux images can run here")
+    document["rootfs"] = {"type": "layers", "diff_ids": diff_ids}
+    return cast("ImageConfig", document), digest_of(config)
+
+
+def load(images: Images, stream: Readable) -> list[str]:
+    """See Images.load. Nothing of a failed archive stays, but images before the failing one do."""
+    with images.keeping() as keep:
+        archive = Archive(images.blobs.read)
+        archive.take_in(stream, images.blobs.writer, keep)
+        found = []
+        for each in archive.images(images.platform):
+            image = _add(images, each, keep)
+            found += [Reference.parse(name).familiar() for name in each.names] or [image.id]
+        return found
+
+
+def _add(images: Images, archived: Archived, keep: Callable[[str], None]) -> Image:
+    config = images.blobs.read(archived.config)
+    try:
+        diff_ids = msgspec.json.decode(config, type=_Outline).rootfs.diff_ids
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Damaged(f"an image config in the archive is not as it should be: {error}") from None
+    if len(diff_ids) != len(archived.layers):
+        raise Damaged(
+            f"an image in the archive has {len(archived.layers)} layers, its config names {len(diff_ids)}"
+        )
+    layers = [
+        stored(images, digest, diff_id, keep)
+        for digest, diff_id in zip(archived.layers, diff_ids, strict=True)
+    ]
+    return images.add(config, layers, [Reference.parse(name) for name in archived.names])
+
+
+class _RootFS(msgspec.Struct):
+    diff_ids: list[str] = []
+
+
+class _Outline(msgspec.Struct):
+    rootfs: _RootFS
+
+
+def stored(images: Images, digest: str, diff_id: str, keep: Callable[[str], None]) -> StoredLayer:
+    """A layer blob as part of an image; in a compression that registries know, else it is stored plain."""
+    with images.blobs.open(digest) as stream:
+        kind = kind_of(Peeked(stream, 6).head)
+    if kind not in _MEDIA:
+        with images.blobs.open(digest) as stream:
+            digest = _store(images, decompressed(stream)[1], keep)
+        kind = ""
+    return StoredLayer(diff_id, digest, images.blobs.size(digest), _MEDIA[kind])
+
+
+def _store(images: Images, stream: Readable, keep: Callable[[str], None]) -> str:
+    with images.blobs.writer() as writer, reading("the layer"):
+        while piece := stream.read(_PIECE):
+            writer.write(piece)
+        keep(writer.digest())
+        return writer.commit()
+
+
+def import_root(
+    images: Images,
+    stream: Readable,
+    reference: str | None,
+    *,
+    changes: Sequence[str],
+    message: str,
+    platform: str,
+    created: float | None,
+) -> Image:
+    """See Images.import_."""
+    name = Reference.parse(reference) if reference else None
+    if name and name.digest:
+        raise Invalid("cannot import digest reference")
+    wanted = Platform.parse(platform) if platform else images.platform
+    defaults = changed(cast("ContainerDefaults", {"Env": [DEFAULT_PATH]}), changes)
+    with images.keeping() as keep:
+        blob = _store(images, stream, keep)
+        with images.blobs.open(blob) as plain:
+            layer = images.layers.apply(plain, None)
+        keep(layer.chain_id)
+        part = stored(images, blob, layer.diff_id, keep)
+        moment = timestamp(time.time() if created is None else created)
+        config = _config(wanted, defaults, layer.diff_id, moment, message or "Imported from -")
+        return images.add(msgspec.json.encode(config), [part], [name] if name else [])
+
+
+def _config(
+    platform: Platform, defaults: ContainerDefaults, diff_id: str, moment: str, message: str
+) -> ImageConfig:
+    config: ImageConfig = {
+        "created": moment,
+        "architecture": platform.architecture,
+        "os": platform.os,
+        "config": defaults,
+        "rootfs": {"type": "layers", "diff_ids": [diff_id]},
+        "history": [{"created": moment, "comment": message}],
+    }
+    if platform.variant:
+        config["variant"] = platform.variant
+    return config

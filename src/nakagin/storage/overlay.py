@@ -1,0 +1,105 @@
+"""How overlayfs writes deletions down, and what a stack of its layers shows without mounting it.
+
+Source: Documentation/filesystems/overlayfs.rst. A whiteout is a character device 0:0; an opaque directory
+hides the directories of the same name below it.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+OPAQUE = "trusted.overlay.opaque"
+_PARAMETERS = "/sys/module/overlay/parameters"
+_OFF = ("index", "redirect_dir", "metacopy")
+
+
+class Below(NamedTuple):
+    """What a stack of folders shows under a name: the visible object, and the folders that merge there.
+
+    `path` and `status` (lstat) are those of the topmost object, None where the name shows nothing; `folders`
+    are the absolute paths of the directories that merge, topmost first (empty for anything but a directory).
+    """
+
+    path: bytes | None
+    status: os.stat_result | None
+    folders: tuple[bytes, ...]
+
+
+NOTHING = Below(None, None, ())
+
+
+def below(folders: Sequence[bytes], name: bytes) -> Below:
+    """What the merged `folders` (topmost first) show under `name`, one component.
+
+    No symlink is followed: each folder was itself found by this function, and nobody writes there.
+    """
+    first: tuple[bytes, os.stat_result] | None = None
+    merged: list[bytes] = []
+    for folder in folders:
+        path = folder + b"/" + name
+        try:
+            status = os.lstat(path)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        if is_whiteout(status):
+            break
+        if not stat.S_ISDIR(status.st_mode):
+            if first is None:
+                return Below(path, status, ())
+            break
+        first = first or (path, status)
+        merged.append(path)
+        if is_opaque(path):
+            break
+    return Below(*first, tuple(merged)) if first else NOTHING
+
+
+def names_below(folders: Sequence[bytes]) -> list[bytes]:
+    """The visible names in the merged `folders`, sorted."""
+    hidden: set[bytes] = set()
+    found: set[bytes] = set()
+    for folder in folders:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.name in found or entry.name in hidden:
+                    continue
+                deleted = not entry.is_dir(follow_symlinks=False) and is_whiteout(
+                    entry.stat(follow_symlinks=False)
+                )
+                (hidden if deleted else found).add(entry.name)
+    return sorted(found)
+
+
+def is_whiteout(status: os.stat_result) -> bool:
+    """Whether an lstat result is that of a whiteout."""
+    return stat.S_ISCHR(status.st_mode) and status.st_rdev == 0
+
+
+def is_opaque(directory: bytes | str | int) -> bool:
+    """Whether a directory hides what is below it."""
+    try:
+        return os.getxattr(directory, OPAQUE) == b"y"
+    except OSError:
+        return False
+
+
+def options() -> list[str]:
+    """Mount options that switch off what some kernels have on by default.
+
+    A copied-up file must be whole and a renamed directory real, or an upper directory could not be read as a
+    layer; and an index would tie it to one set of lower directories.
+    """
+    found = []
+    for name in _OFF:
+        try:
+            with open(f"{_PARAMETERS}/{name}") as parameter:
+                if parameter.read().strip() == "Y":
+                    found.append(f"{name}=off")
+        except OSError:
+            pass  # this kernel has no such feature
+    return found

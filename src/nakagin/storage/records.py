@@ -1,0 +1,244 @@
+"""Records: what the engine must still know after it was killed, in one SQLite file.
+
+Each room stores its own documents (bytes, in its own codec) under a kind and an id; names are unique within a
+kind; holds say who keeps an object from being removed. Usable from several threads; every call is short.
+"""
+
+# ruff: noqa: A002 - an id is called id
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from nakagin.errors import Conflict, Damaged, Exhausted, Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS documents (
+    kind TEXT NOT NULL, id TEXT NOT NULL, data BLOB NOT NULL, PRIMARY KEY (kind, id)
+);
+CREATE TABLE IF NOT EXISTS names (
+    kind TEXT NOT NULL, name TEXT NOT NULL, id TEXT NOT NULL, PRIMARY KEY (kind, name)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS names_by_id ON names (kind, id);
+CREATE TABLE IF NOT EXISTS holds (
+    kind TEXT NOT NULL, id TEXT NOT NULL, holder TEXT NOT NULL, reason TEXT NOT NULL,
+    PRIMARY KEY (kind, id, holder)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS holds_by_holder ON holds (holder);
+"""
+_VERSION = 1
+
+# The log is written back to the database by checkpoint(), on a thread, because that waits for the disk. Where
+# nobody calls it, SQLite does it by itself at this many pages of 4 KiB.
+_LARGEST_LOG = 16384
+
+
+class Hold(NamedTuple):
+    """Who keeps an object, and in what words to say so to a person who wants to remove it."""
+
+    holder: str
+    reason: str
+
+
+class Records:
+    """The one database.
+
+    A commit is one append to the write-ahead log without a sync: the death of the process loses nothing that
+    was committed; a power failure may lose the last moments, never the consistency.
+    """
+
+    def __init__(self, path: str) -> None:
+        """Open or create the database file `path`; its folder must exist. Raises Damaged or Unavailable."""
+        self.path = path
+        self._lock = threading.RLock()
+        self._depth = 0
+        try:
+            self._connection = self._open()
+            if self._connection.execute("PRAGMA user_version").fetchone()[0] == 0:
+                self._connection.executescript(_SCHEMA + f"PRAGMA user_version = {_VERSION};")
+        except sqlite3.DatabaseError as error:
+            raise _translate(error, path) from error
+
+    def _open(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self.path, check_same_thread=False, isolation_level=None, timeout=10)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {_LARGEST_LOG}")
+        return connection
+
+    # --- Documents
+
+    def put(self, kind: str, id: str, data: bytes) -> None:
+        """Store or replace the document `id`."""
+        self._write("INSERT OR REPLACE INTO documents VALUES (?, ?, ?)", kind, id, data)
+
+    def get(self, kind: str, id: str) -> bytes | None:
+        """The document's bytes, or None."""
+        row = self._one("SELECT data FROM documents WHERE kind = ? AND id = ?", kind, id)
+        return row[0] if row else None
+
+    def delete(self, kind: str, id: str) -> None:
+        """Forget the document, its names and the holds on it. Nothing happens where it is not there."""
+        with self.transaction():
+            for table in ("documents", "names", "holds"):
+                self._write(f"DELETE FROM {table} WHERE kind = ? AND id = ?", kind, id)  # noqa: S608 - constants
+
+    def all(self, kind: str) -> list[tuple[str, bytes]]:
+        """Every document of a kind as (id, bytes), in the order of ids."""
+        return self._rows("SELECT id, data FROM documents WHERE kind = ? ORDER BY id", kind)
+
+    def find(self, kind: str, prefix: str) -> list[str]:
+        """The ids of the documents of a kind that begin with `prefix`, in order; "" finds all."""
+        return [
+            row[0]
+            for row in self._rows(
+                "SELECT id FROM documents WHERE kind = ? AND id >= ? AND id < ? ORDER BY id",
+                kind,
+                prefix,
+                prefix + "\U0010ffff",
+            )
+        ]
+
+    # --- Names
+
+    def claim(self, kind: str, name: str, id: str) -> None:
+        """Give `name` to `id`; Conflict where another id has it. Claiming one's own name again is fine."""
+        with self.transaction():
+            owner = self.resolve(kind, name)
+            if owner is not None and owner != id:
+                raise Conflict(f"the {kind} name {name!r} is already in use by {owner}")
+            self._write("INSERT OR REPLACE INTO names VALUES (?, ?, ?)", kind, name, id)
+
+    def move(self, kind: str, name: str, id: str) -> None:
+        """Give `name` to `id`, whoever had it (as a tag moves from image to image)."""
+        self._write("INSERT OR REPLACE INTO names VALUES (?, ?, ?)", kind, name, id)
+
+    def release(self, kind: str, name: str) -> None:
+        """Free the name. Nothing happens where it is free."""
+        self._write("DELETE FROM names WHERE kind = ? AND name = ?", kind, name)
+
+    def resolve(self, kind: str, name: str) -> str | None:
+        """The id that has the name, or None."""
+        row = self._one("SELECT id FROM names WHERE kind = ? AND name = ?", kind, name)
+        return row[0] if row else None
+
+    def names(self, kind: str) -> list[tuple[str, str]]:
+        """Every (name, id) of a kind, in the order of names."""
+        return self._rows("SELECT name, id FROM names WHERE kind = ? ORDER BY name", kind)
+
+    def names_of(self, kind: str, id: str) -> list[str]:
+        """The names of one id, in order."""
+        return [
+            row[0]
+            for row in self._rows("SELECT name FROM names WHERE kind = ? AND id = ? ORDER BY name", kind, id)
+        ]
+
+    # --- Holds
+
+    def hold(self, kind: str, id: str, holder: str, reason: str) -> None:
+        """Keep `id` from removal on behalf of `holder` (e.g. "container:<id>"); again replaces the reason."""
+        self._write("INSERT OR REPLACE INTO holds VALUES (?, ?, ?, ?)", kind, id, holder, reason)
+
+    def release_hold(self, kind: str, id: str, holder: str) -> None:
+        """End one hold. Nothing happens where there is none."""
+        self._write("DELETE FROM holds WHERE kind = ? AND id = ? AND holder = ?", kind, id, holder)
+
+    def release_holder(self, holder: str) -> None:
+        """End all holds of `holder`."""
+        self._write("DELETE FROM holds WHERE holder = ?", holder)
+
+    def holders(self, kind: str, id: str) -> list[Hold]:
+        """Who holds `id`, in the order of holders."""
+        rows = self._rows(
+            "SELECT holder, reason FROM holds WHERE kind = ? AND id = ? ORDER BY holder", kind, id
+        )
+        return [Hold(*row) for row in rows]
+
+    def held(self, kind: str) -> set[str]:
+        """The ids of a kind that anybody holds."""
+        return {row[0] for row in self._rows("SELECT DISTINCT id FROM holds WHERE kind = ?", kind)}
+
+    # --- Transactions and housekeeping
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All writes inside happen together or not at all; may be nested (only the outermost one commits).
+
+        Other threads wait meanwhile, so nothing slow belongs inside.
+        """
+        with self._lock:
+            if self._depth == 0:
+                self._execute("BEGIN IMMEDIATE")
+            self._depth += 1
+            try:
+                yield
+            except BaseException:
+                self._depth -= 1
+                # The outermost block undoes everything: a nested one that failed may have left half its
+                # writes, so nobody in between may swallow the exception.
+                if self._depth == 0:
+                    self._connection.rollback()
+                raise
+            self._depth -= 1
+            if self._depth == 0:
+                self._execute("COMMIT")
+
+    def checkpoint(self) -> None:
+        """Write the log back into the database.
+
+        It waits for the disk but lets nobody else wait: call it from a worker thread now and then.
+        """
+        try:
+            connection = self._open()
+            try:
+                connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+            finally:
+                connection.close()
+        except sqlite3.DatabaseError as error:
+            raise _translate(error, self.path) from error
+
+    def close(self) -> None:
+        """Close the file; the log is written back first."""
+        with self._lock:
+            self._connection.close()
+
+    # --- SQLite
+
+    def _write(self, statement: str, *values: object) -> None:
+        with self._lock:
+            self._execute(statement, values)
+
+    def _one(self, statement: str, *values: object) -> tuple[Any, ...] | None:
+        with self._lock:
+            row: tuple[Any, ...] | None = self._execute(statement, values).fetchone()
+            return row
+
+    def _rows(self, statement: str, *values: object) -> list[Any]:
+        with self._lock:
+            return self._execute(statement, values).fetchall()
+
+    def _execute(self, statement: str, values: tuple[object, ...] = ()) -> sqlite3.Cursor:
+        try:
+            return self._connection.execute(statement, values)
+        except sqlite3.DatabaseError as error:
+            raise _translate(error, self.path) from error
+
+
+def _translate(error: sqlite3.DatabaseError, path: str) -> Damaged | Exhausted | Unavailable:
+    """SQLite's error in our words."""
+    name = getattr(error, "sqlite_errorname", "")
+    if name.startswith("SQLITE_FULL"):
+        return Exhausted(f"no space to write {path}", hint="free disk space below the data root")
+    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+        return Damaged(
+            f"the database {path} is damaged: {error}", hint="restore it, or start with a new data root"
+        )
+    writable = os.access(os.path.dirname(path) or ".", os.W_OK)
+    hint = None if writable else "its folder is not writable by this process"
+    return Unavailable(f"cannot use the database {path}: {error}", hint=hint)

@@ -1,0 +1,328 @@
+"""A real zygote, real monitors and real containers: nothing is lost, whoever dies."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import struct
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nakagin.errors import CommandFailed, Unavailable
+from nakagin.monitor.launch import Monitor, Zygote
+from nakagin.monitor.logreader import Reader
+
+pytestmark = pytest.mark.root
+
+APPLETS = ("sh", "cat", "echo", "sleep", "true", "tty", "seq", "stty", "kill", "ps")
+NAMESPACES = ("pid", "mount", "network", "uts", "ipc", "cgroup")
+
+
+def process_document(args: tuple[str, ...], tty: bool) -> dict[str, Any]:
+    user = {"uid": 0, "gid": 0}
+    return {"args": list(args), "env": ["PATH=/bin"], "cwd": "/", "terminal": tty, "user": user}
+
+
+class Launched:
+    """A container under a monitor, and what the monitor told."""
+
+    def __init__(self, rig: Rig, request: dict[str, Any]) -> None:
+        self.request = request
+        self.events: list[dict[str, Any]] = []
+        self.exited: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        self.exec_exits: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self.monitor: Monitor
+        self._rig = rig
+
+    def on_event(self, event: dict[str, Any]) -> None:
+        self.events.append(event)
+        if event["event"] == "exec-exit":
+            self.exec_exits.put_nowait(event)
+        elif event["event"] in {"exit", "lost"} and not self.exited.done():
+            self.exited.set_result(event)
+
+    async def exit(self) -> dict[str, Any]:
+        return await asyncio.wait_for(self.exited, 20)
+
+    @property
+    def log(self) -> list[str]:
+        reader = Reader(self.request["log"]["path"])
+        try:
+            return [entry.data.decode() for entry in reader]
+        finally:
+            reader.close()
+
+    @property
+    def run_dir(self) -> Path:
+        return Path(self.request["run_dir"])
+
+    async def exec(self, *args: str, tty: bool = False, **fields: Any) -> socket.socket:
+        ours, theirs = socket.socketpair()
+        process = {
+            "args": list(args),
+            "env": ["PATH=/bin"],
+            "cwd": "/",
+            "terminal": tty,
+            "user": {"uid": 0, "gid": 0},
+        }
+        options = {"exec_id": "e1", "stdin": True, "stdout": True, "stderr": True} | fields
+        with theirs:
+            try:
+                await self.monitor.request("exec", [theirs.fileno()], process=process, **options)
+            except BaseException:
+                ours.close()
+                raise
+        ours.setblocking(False)
+        return ours
+
+
+class Rig:
+    """One zygote and a busybox root for all containers of a test."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.zygote = Zygote()
+        self.root = folder / "rootfs"
+        binaries = self.root / "bin"
+        binaries.mkdir(parents=True)
+        binaries.joinpath("busybox").write_bytes(Path("/bin/busybox").read_bytes())
+        binaries.joinpath("busybox").chmod(0o755)
+        for applet in APPLETS:
+            binaries.joinpath(applet).symlink_to("busybox")
+        self.launched: list[Launched] = []
+
+    async def launch(self, *args: str, fds: tuple[int, ...] = (), **changes: Any) -> Launched:
+        container_id = f"monitor-test-{os.getpid()}-{self.folder.name[-1:]}-{len(self.launched)}"
+        bundle = self.folder / container_id
+        bundle.mkdir()
+        tty = bool(changes.get("tty"))
+        bundle.joinpath("config.json").write_text(json.dumps(self._config(args, tty)))
+        request = {
+            "id": container_id, "run_dir": str(bundle / "run"), "bundle": str(bundle),
+            "runtime_root": str(self.folder / "runtime"), "rootfs": [], "rootfs_cwd": "/",
+            "cgroup_path": f"/{container_id}", "seccomp_cache": str(self.folder), "tty": tty,
+            "open_stdin": False,
+            "stdin_once": False, "network": [], "proxies": [], "attach": [],
+            "log": {"driver": "json-file", "path": str(bundle / "log"), "max_size": 0, "max_file": 1},
+        } | changes  # fmt: skip
+        launched = Launched(self, request)
+        self.launched.append(launched)
+        launched.monitor = await self.zygote.launch(request, fds, launched.on_event)
+        await asyncio.wait_for(launched.monitor.started(), 20)
+        return launched
+
+    def _config(self, args: tuple[str, ...], tty: bool) -> dict[str, Any]:
+        return {
+            "ociVersion": "1.2.0",
+            "root": {"path": str(self.root)},
+            "process": process_document(args, tty),
+            "hostname": "capsule",
+            "mounts": [
+                {"destination": "/proc", "type": "proc", "source": "proc"},
+                {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["mode=755"]},
+                {
+                    "destination": "/dev/pts", "type": "devpts", "source": "devpts",
+                    "options": ["newinstance", "ptmxmode=0666"],
+                },
+            ],
+            "linux": {"namespaces": [{"type": each} for each in NAMESPACES]},
+        }  # fmt: skip
+
+    async def close(self) -> None:
+        for each in self.launched:
+            if not each.exited.done() and hasattr(each, "monitor") and each.monitor.pid:
+                with suppress(ProcessLookupError):
+                    os.kill(each.monitor.pid, signal.SIGKILL)
+                await each.exit()
+        await self.zygote.stop()
+
+
+@pytest.fixture
+async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
+    made = Rig(tmp_path)
+    await made.zygote.start()
+    yield made
+    await made.close()
+    left = [
+        name for name in os.listdir("/sys/fs/cgroup/pids") if name.startswith(f"monitor-test-{os.getpid()}-")
+    ]
+    assert left == []
+
+
+async def everything(sock: socket.socket) -> bytes:
+    loop = asyncio.get_running_loop()
+    received = b""
+    while data := await asyncio.wait_for(loop.sock_recv(sock, 1 << 16), 20):
+        received += data
+    sock.close()
+    return received
+
+
+async def until(sock: socket.socket, text: bytes) -> bytes:
+    loop = asyncio.get_running_loop()
+    received = b""
+    while text not in received:
+        data = await asyncio.wait_for(loop.sock_recv(sock, 1 << 16), 20)
+        assert data, received
+        received += data
+    return received
+
+
+def frame(channel: int, data: bytes) -> bytes:
+    return struct.pack(">BxxxL", channel, len(data)) + data
+
+
+async def test_output_and_exit_code_are_kept(rig: Rig) -> None:
+    container = await rig.launch("sh", "-c", "echo out; echo err >&2; exit 7")
+    event = await container.exit()
+    assert event["event"] == "exit"
+    assert event["exit_code"] == 7
+    assert sorted(container.log) == ["err\n", "out\n"]
+    assert json.loads((container.run_dir / "exit.json").read_text())["exit_code"] == 7
+
+
+async def test_a_signal_is_128_and_its_number(rig: Rig) -> None:
+    container = await rig.launch("sleep", "1000")
+    await container.monitor.request("signal", number=9)
+    assert (await container.exit())["exit_code"] == 137
+
+
+async def test_a_missing_command_is_127(rig: Rig) -> None:
+    with pytest.raises(CommandFailed) as caught:
+        await rig.launch("no-such-command")
+    assert caught.value.exit_code == 127
+    assert "no-such-command" in str(caught.value)
+
+
+async def test_streams_attached_before_the_start_get_all_output(rig: Rig) -> None:
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    with theirs:
+        attach = [{"fd_index": 0, "stdin": True, "stdout": True, "stderr": True}]
+        await rig.launch("cat", fds=(theirs.fileno(),), attach=attach, open_stdin=True, stdin_once=True)
+    ours.sendall(b"through the capsule")
+    ours.shutdown(socket.SHUT_WR)
+    assert await everything(ours) == frame(1, b"through the capsule")
+
+
+async def test_exec_carries_streams_and_exit_code(rig: Rig) -> None:
+    container = await rig.launch("sleep", "1000")
+    stream = await container.exec("sh", "-c", "cat; echo done >&2; exit 3")
+    stream.sendall(b"hello")
+    stream.shutdown(socket.SHUT_WR)
+    assert await everything(stream) == frame(1, b"hello") + frame(2, b"done\n")
+    assert await container.exec_exits.get() == {"event": "exec-exit", "exec_id": "e1", "exit_code": 3}
+
+
+async def test_exec_of_a_missing_command_is_told_and_leaves_the_container(rig: Rig) -> None:
+    container = await rig.launch("sleep", "1000")
+    with pytest.raises(CommandFailed):
+        await container.exec("no-such-command")
+    stream = await container.exec("echo", "still here")
+    assert await everything(stream) == frame(1, b"still here\n")
+
+
+async def test_exec_does_not_wait_for_what_it_left_in_the_background(rig: Rig) -> None:
+    container = await rig.launch("sleep", "1000")
+    stream = await container.exec("sh", "-c", "sleep 1000 & echo started")
+    assert await everything(stream) == frame(1, b"started\n")
+
+
+async def test_a_terminal_is_the_containers_own_and_takes_its_size(rig: Rig) -> None:
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    with theirs:
+        attach = [{"fd_index": 0, "stdin": True, "stdout": True, "stderr": True}]
+        container = await rig.launch(
+            "sh", tty=True, open_stdin=True, fds=(theirs.fileno(),), attach=attach, console_size=[33, 101]
+        )
+    ours.sendall(b"tty; stty size\n")
+    assert b"/dev/pts/0\r\n33 101\r\n" in await until(ours, b"33 101\r\n")
+    await container.monitor.request("resize", rows=44, cols=99)
+    ours.sendall(b"stty size\n")
+    await until(ours, b"44 99\r\n")
+    ours.sendall(b"exit 5\n")
+    assert (await container.exit())["exit_code"] == 5
+    ours.close()
+
+
+async def test_the_container_outlives_engine_and_zygote(rig: Rig) -> None:
+    container = await rig.launch("sh", "-c", "while ! [ -e /go ]; do sleep 0.01; done; seq 1000; exit 9")
+    container.monitor.close()
+    await rig.zygote.stop()
+    again = Launched(rig, container.request)
+    again.monitor = await Monitor.connect(str(container.run_dir), again.on_event)
+    assert again.monitor.pid == container.monitor.pid
+    Path(f"/proc/{again.monitor.pid}/root/go").touch()
+    assert (await again.exit())["exit_code"] == 9
+    assert container.log == [f"{number}\n" for number in range(1, 1001)]
+    container.exited.set_result({})
+
+
+async def test_an_exit_while_nobody_listens_is_recorded(rig: Rig) -> None:
+    container = await rig.launch("sh", "-c", "while ! [ -e /go ]; do sleep 0.01; done; exit 4")
+    monitor = json.loads((container.run_dir / "monitor.json").read_text())["monitor_pid"]
+    pidfd = os.pidfd_open(monitor)
+    pid = container.monitor.pid
+    container.monitor.close()
+    Path(f"/proc/{pid}/root/go").touch()
+    ended = asyncio.get_running_loop().create_future()
+    asyncio.get_running_loop().add_reader(pidfd, lambda: ended.done() or ended.set_result(None))
+    await asyncio.wait_for(ended, 20)
+    asyncio.get_running_loop().remove_reader(pidfd)
+    os.close(pidfd)
+    assert json.loads((container.run_dir / "exit.json").read_text())["exit_code"] == 4
+    with pytest.raises(Unavailable):
+        await Monitor.connect(str(container.run_dir), lambda _: None)
+    container.exited.set_result({})
+
+
+async def test_a_killed_monitor_takes_only_its_own_container(rig: Rig) -> None:
+    one = await rig.launch("sleep", "1000")
+    other = await rig.launch("sleep", "1000")
+    pidfd = os.pidfd_open(one.monitor.pid)
+    os.kill(json.loads((one.run_dir / "monitor.json").read_text())["monitor_pid"], signal.SIGKILL)
+    assert (await one.exit())["event"] == "lost"
+    ended = asyncio.get_running_loop().create_future()
+    asyncio.get_running_loop().add_reader(pidfd, lambda: ended.done() or ended.set_result(None))
+    await asyncio.wait_for(ended, 20)
+    asyncio.get_running_loop().remove_reader(pidfd)
+    os.close(pidfd)
+    assert (await other.monitor.request("state"))["status"] == "running"
+    _remove_cgroup(one.request["cgroup_path"])
+
+
+def _remove_cgroup(path: str) -> None:
+    for controller in os.listdir("/sys/fs/cgroup"):
+        try:
+            os.rmdir(f"/sys/fs/cgroup/{controller}{path}")
+        except FileNotFoundError:
+            pass
+
+
+async def test_a_killed_zygote_is_replaced(rig: Rig) -> None:
+    pidfd = os.pidfd_open(rig.zygote.pid)
+    os.kill(rig.zygote.pid, signal.SIGKILL)
+    ended = asyncio.get_running_loop().create_future()
+    asyncio.get_running_loop().add_reader(pidfd, lambda: ended.done() or ended.set_result(None))
+    await asyncio.wait_for(ended, 20)
+    asyncio.get_running_loop().remove_reader(pidfd)
+    os.close(pidfd)
+    container = await rig.launch("true")
+    assert (await container.exit())["exit_code"] == 0
+
+
+async def test_pause_holds_and_resume_goes_on(rig: Rig) -> None:
+    container = await rig.launch("sh", "-c", "while ! [ -e /go ]; do sleep 0.01; done")
+    await container.monitor.request("pause")
+    assert (await container.monitor.request("state"))["status"] == "paused"
+    await container.monitor.request("resume")
+    Path(f"/proc/{container.monitor.pid}/root/go").touch()
+    assert (await container.exit())["exit_code"] == 0
