@@ -128,7 +128,7 @@ class Engine:
             events=self.events, cgroups=self.cgroups, host=self._host(), limits=self.machine.limits,
             logs=LogDefaults(settings.log_driver, tuple(settings.log_opts.items())),
             names=NameService(settings.dns, settings.dns_search, settings.dns_opts, settings.host_gateway_ip),
-            default_runtime=settings.default_runtime,
+            foreign_runtimes=tuple(settings.runtimes), default_runtime=settings.default_runtime,
         )  # fmt: skip
         if settings.default_runtime not in around.runtimes:
             raise Invalid(

@@ -27,7 +27,7 @@ from nakagin.errors import Conflict, Invalid, NakaginError, NotFound, NotModifie
 
 if TYPE_CHECKING:
     from nakagin.containers.surroundings import Surroundings
-    from nakagin.spec.docker import ContainerCreate, ExecCreate, UpdateRequest
+    from nakagin.spec.docker import ContainerCreate, EndpointSettings, ExecCreate, UpdateRequest
 
 Document = dict[str, Any]
 Documents = list[Document]
@@ -394,9 +394,7 @@ class Containers:
         record = self._shelf.find(reference).record
         if record.extension.rootfs:
             raise Unsupported("containers on a folder have no image to differ from")
-        kinds = {"C": 0, "A": 1, "D": 2}
-        found = await asyncio.to_thread(self._around.snapshots.changes, record.id)
-        return [{"Path": path, "Kind": kinds[kind]} for kind, path in found]
+        return output.changes(await asyncio.to_thread(self._around.snapshots.changes, record.id))
 
     # -- changing --------------------------------------------------------------------------------
 
@@ -505,3 +503,37 @@ class Containers:
     async def exec_resize(self, exec_id: str, rows: int, columns: int) -> None:
         """Set the size of the command's terminal, in characters."""
         await self._execs.resize(exec_id, rows, columns)
+
+    # -- not there yet ---------------------------------------------------------------------------
+
+    async def export(self, reference: str) -> AsyncIterator[bytes]:
+        """Its files as a tar. Raises Unsupported."""
+        raise _not_yet(self._shelf.find(reference), "exporting a container")
+
+    async def stat_path(self, reference: str, path: str) -> Document:
+        """What is at `path` inside. Raises Unsupported."""
+        raise _not_yet(self._shelf.find(reference), f"copying {path}")
+
+    async def read_archive(self, reference: str, path: str) -> tuple[Document, AsyncIterator[bytes]]:
+        """`path` as a tar. Raises Unsupported."""
+        raise _not_yet(self._shelf.find(reference), f"copying {path}")
+
+    async def write_archive(self, reference: str, path: str, body: AsyncIterator[bytes], **options: bool) -> None:
+        """Unpack a tar at `path`. Raises Unsupported."""
+        raise _not_yet(self._shelf.find(reference), f"copying to {path}")
+
+    async def commit(self, reference: str, **options: Any) -> str:
+        """An image from it. Raises Unsupported."""
+        raise _not_yet(self._shelf.find(reference), "committing a container")
+
+    async def connect(self, network: str, reference: str, endpoint: EndpointSettings | None) -> None:
+        """Attach it to one more network. Raises Unsupported."""
+        raise _not_yet(self._shelf.find(reference), f"connecting a container to the network {network}")
+
+    async def disconnect(self, network: str, reference: str, *, force: bool = False) -> None:
+        """Take it from a network. Raises Unsupported."""
+        raise _not_yet(self._shelf.find(reference), f"disconnecting a container from the network {network}")
+
+
+def _not_yet(capsule: Capsule, what: str) -> Unsupported:
+    return Unsupported(f"{what} is not possible yet (container {capsule.record.name})")

@@ -119,6 +119,8 @@ def check(config: docker.ContainerConfig, host: docker.HostConfig, around: Surro
         raise Invalid(f"Invalid value {host.oom_score_adj}, range for oom score adj is [-1000, 1000]")
     if host.shm_size < 0:
         raise Invalid("SHM size can not be less than 0")
+    if host.runtime in around.foreign_runtimes:
+        raise Unsupported(f"the runtime {host.runtime} cannot be used yet", hint="leave --runtime out")
     if host.runtime not in around.runtimes:
         raise Invalid(
             f"unknown or invalid runtime name: {host.runtime}", hint=f"one of {', '.join(around.runtimes)}"

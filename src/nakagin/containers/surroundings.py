@@ -53,6 +53,7 @@ class Surroundings(NamedTuple):
     logs: LogDefaults = LogDefaults()
     names: NameService = NameService()
     runtimes: tuple[str, ...] = ("nakagin", "runc", "io.containerd.runc.v2")
+    foreign_runtimes: tuple[str, ...] = ()
     default_runtime: str = "nakagin"
 
     def data_dir(self, id: str) -> str:  # noqa: A002
