@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
@@ -44,7 +44,7 @@ def checked(config: bytes, layers: Sequence[StoredLayer]) -> tuple[ImageConfig, 
     return cast("ImageConfig", document), digest_of(config)
 
 
-def load(images: Images, stream: IO[bytes]) -> list[str]:
+def load(images: Images, stream: Readable) -> list[str]:
     """See Images.load. Nothing of a failed archive stays, but images before the failing one do."""
     with images.keeping() as keep:
         archive = Archive(images.blobs.read)
@@ -102,7 +102,7 @@ def _store(images: Images, stream: Readable, keep: Callable[[str], None]) -> str
 
 def import_root(
     images: Images,
-    stream: IO[bytes],
+    stream: Readable,
     reference: str | None,
     *,
     changes: Sequence[str],

@@ -10,7 +10,7 @@ import logging
 import os
 import threading
 import time
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from nakagin.errors import Invalid, NakaginError, NotFound
 from nakagin.images import describe, intake
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from nakagin.storage.blobs import Blobs
+    from nakagin.storage.compression import Readable
     from nakagin.storage.layers import Layers
     from nakagin.storage.records import Records
     from nakagin.storage.snapshots import Snapshots
@@ -133,7 +134,7 @@ class Images:
 
     def import_(
         self,
-        stream: IO[bytes],
+        stream: Readable,
         reference: str | None = None,
         *,
         changes: Sequence[str] = (),
@@ -149,7 +150,7 @@ class Images:
             self, stream, reference, changes=changes, message=message, platform=platform, created=created
         )
 
-    def load(self, stream: IO[bytes]) -> Sequence[str]:
+    def load(self, stream: Readable) -> Sequence[str]:
         """Take in the images of an archive (docker save, OCI layout); returns references or IDs. Long."""
         return intake.load(self, stream)
 
