@@ -64,7 +64,7 @@ def _run_child(report: int, body: Callable[[], None]) -> None:
 
 
 class Host:
-    """A process in a network namespace of its own; give it an interface with `links.attach(plan, host.pid)`."""
+    """A process in a network namespace of its own; for `links.attach(plan, host.pid)`."""
 
     def __init__(self) -> None:
         reading, writing = os.pipe()
@@ -148,10 +148,12 @@ class Greeter:
         self._sockets = []
         with host.inside():
             for port in ports:
-                stream = socket.create_server((address, port), reuse_port=False)
+                dual = ":" in address
+                family = socket.AF_INET6 if dual else socket.AF_INET
+                stream = socket.create_server((address, port), family=family, dualstack_ipv6=dual)
                 self._sockets.append(stream)
                 threading.Thread(target=self._serve, args=(stream,), daemon=True).start()
-                datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+                datagrams = socket.socket(family, socket.SOCK_DGRAM)
                 datagrams.bind((address, port))
                 self._sockets.append(datagrams)
                 threading.Thread(target=self._echo, args=(datagrams,), daemon=True).start()
