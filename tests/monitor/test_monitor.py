@@ -9,6 +9,7 @@ import signal
 import socket
 import struct
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,11 @@ class Launched:
         }
         options = {"exec_id": "e1", "stdin": True, "stdout": True, "stderr": True} | fields
         with theirs:
-            await self.monitor.request("exec", [theirs.fileno()], process=process, **options)
+            try:
+                await self.monitor.request("exec", [theirs.fileno()], process=process, **options)
+            except BaseException:
+                ours.close()
+                raise
         ours.setblocking(False)
         return ours
 
@@ -133,7 +138,8 @@ class Rig:
     async def close(self) -> None:
         for each in self.launched:
             if not each.exited.done() and hasattr(each, "monitor") and each.monitor.pid:
-                os.kill(each.monitor.pid, signal.SIGKILL)
+                with suppress(ProcessLookupError):
+                    os.kill(each.monitor.pid, signal.SIGKILL)
                 await each.exit()
         await self.zygote.stop()
 
