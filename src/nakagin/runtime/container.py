@@ -158,13 +158,14 @@ class Container:
         parent_death_signal: int = 0,
         seccomp_cache: dict[str, bytes] | str | None = None,
         sub_cgroup: str = "",
+        ignore_paused: bool = False,
     ) -> Executed:
         """Run a further process. It is a child of the caller and runs its program when this returns.
 
         Raises Conflict unless created or running, StepFailed, CommandFailed.
         """
         status = self.status
-        if status not in {"created", "running"}:
+        if status not in {"created", "running"} and not (ignore_paused and status == "paused"):
             raise Conflict(f"cannot exec in container {self.id}: it is {status}")
         linux = self.config.get("linux") or {}
         user_namespace = any(each.get("type") == "user" for each in linux.get("namespaces") or ())
