@@ -1,7 +1,7 @@
 """A virtual machine with Debian's cloud kernel and nothing but Python in memory: cgroup v2 for real.
 
-    host: kernel package -> cache      this process's Python + src + tests -> initramfs -> qemu (TCG, no KVM)
-    guest: /init.py (process 1) mounts /proc /sys /dev cgroup2 -> pytest -> "VM EXIT n" on the serial line -> off
+    host:  kernel package -> cache; this process's Python + src + tests -> initramfs -> qemu (TCG, no KVM)
+    guest: /init.py (process 1) mounts /proc /sys /dev cgroup2 -> pytest -> "VM EXIT n" on the console -> off
 
 Nothing is installed and no network is given to the guest. The kernel is kept in ~/.cache/nakagin/vm.
 """
@@ -25,8 +25,8 @@ ENDED = "VM EXIT "
 
 # Parts of the standard library that no test needs; they would double the archive.
 _LEFT_OUT = {
-    "config-3", "distutils", "ensurepip", "idlelib", "lib2to3", "pydoc_data", "site-packages", "test", "tests",
-    "tkinter", "turtledemo",
+    "distutils", "ensurepip", "idlelib", "lib2to3", "pydoc_data", "site-packages", "test", "tests", "tkinter",
+    "turtledemo",
 }  # fmt: skip
 _PYTEST = ("_pytest", "pytest", "pluggy", "iniconfig", "packaging", "pygments")
 
@@ -34,7 +34,8 @@ _INIT = """
 import ctypes, os, sys
 libc = ctypes.CDLL(None)
 for kind, place in (
-    ("proc", "/proc"), ("sysfs", "/sys"), ("devtmpfs", "/dev"), ("tmpfs", "/tmp"), ("cgroup2", "/sys/fs/cgroup")
+    ("proc", "/proc"), ("sysfs", "/sys"), ("devtmpfs", "/dev"), ("tmpfs", "/tmp"),
+    ("cgroup2", "/sys/fs/cgroup"),
 ):
     os.makedirs(place, exist_ok=True)
     if libc.mount(kind.encode(), place.encode(), kind.encode(), 0, None):
@@ -52,7 +53,7 @@ libc.reboot(0x4321FEDC)
 
 
 def kernel() -> Path:
-    """The kernel image, fetched with apt-get and unpacked on first use. Raises OSError, CalledProcessError."""
+    """The kernel image, fetched with apt-get on first use. Raises OSError, CalledProcessError."""
     cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "nakagin/vm"
     found = sorted(cache.glob("*/boot/vmlinuz-*"))
     if found:
@@ -74,8 +75,8 @@ def kernel() -> Path:
 def boot(archive: Path, seconds: float) -> tuple[int, str]:
     """Run the machine until it switches itself off; the tests' exit code and the console's text."""
     command = [
-        QEMU, "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "768", "-nographic", "-nodefaults",
-        "-serial", "stdio", "-no-reboot", "-kernel", str(kernel()), "-initrd", str(archive),
+        QEMU, "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "768", "-nographic",
+        "-nodefaults", "-serial", "stdio", "-no-reboot", "-kernel", str(kernel()), "-initrd", str(archive),
         "-append", f"console=ttyS0 quiet panic=-1 rdinit={_python()} -- -I /init.py",
     ]  # fmt: skip
     try:
@@ -106,7 +107,7 @@ def initramfs(root: Path, arguments: list[str], files: Iterable[Path], ini: str)
         archive.file(path)
     for path in files:
         archive.file(path)
-    return archive.bytes()
+    return archive.packed()
 
 
 def _python() -> str:
@@ -166,7 +167,7 @@ class Archive:
         """Add a character device."""
         self._add(path, stat.S_IFCHR | 0o600, b"", 0, major, minor)
 
-    def bytes(self) -> bytes:
+    def packed(self) -> bytes:
         """The whole archive."""
         self._add("/TRAILER!!!", 0, b"")
         return b"".join(self._parts)
