@@ -12,6 +12,7 @@ import os
 import signal
 import socket
 import threading
+import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
@@ -109,6 +110,16 @@ class Host:
             connected.close()
             raise
         return connected
+
+    def connect_soon(self, address: str, port: int) -> socket.socket:
+        """The same for a way that may not be open yet: try for ten seconds."""
+        deadline = time.monotonic() + 10
+        while True:
+            try:
+                return self.connect(address, port, timeout=0.5)
+            except OSError:
+                if time.monotonic() > deadline:
+                    raise
 
 
 @contextlib.contextmanager

@@ -49,7 +49,10 @@ async def answer_names(wanted: asyncio.Event, address: Callable[[], str]) -> Non
 
 
 async def forget_flows(addresses: asyncio.Queue[str]) -> None:
-    """Drop the tracked flows to addresses that went; in a thread: the kernel walks its whole table (10 ms)."""
+    """Drop the tracked flows to addresses that went.
+
+    In a thread: the kernel walks its whole table (10 ms).
+    """
     while True:
         address = await addresses.get()
         try:
