@@ -312,7 +312,7 @@ class Container:
 def create(
     *,
     root: str,
-    id: str,  # noqa: A002 - the specification's word
+    id: str,
     bundle: str,
     config: Config,
     warn: Callable[[str], None],
@@ -424,7 +424,7 @@ def create(
     return container
 
 
-def load(root: str, id: str, warn: Callable[[str], None]) -> Container:  # noqa: A002 - the specification's word
+def load(root: str, id: str, warn: Callable[[str], None]) -> Container:
     """The container that another process created. Raises NotFound, Invalid."""
     folder = state.Folder(root, id)
     facts = folder.read()
