@@ -300,7 +300,9 @@ def _message(
     proxies = _proxies(attachment, fds)
     attach = []
     for each in pending:
-        attach.append({"fd_index": len(fds), "stdin": each.stdin, "stdout": each.stdout, "stderr": each.stderr})
+        attach.append(
+            {"fd_index": len(fds), "stdin": each.stdin, "stdout": each.stdout, "stderr": each.stderr}
+        )
         fds.append(each.socket.fileno())
     rows, columns = record.host_config.console_size
     return {
