@@ -150,7 +150,7 @@ class Engine:
             capabilities=facts.capabilities, known_capabilities=facts.known_capabilities,
             hostname=facts.system.nodename, cgroup_parent=settings.cgroup, machine=facts.system.machine,
             kernel=facts.system.release, seccomp=_seccomp_profile(settings.seccomp_profile),
-            cgroup_namespace=namespace, ipc_mode=settings.default_ipc_mode, ulimits=settings.ulimits,
+            cgroup_namespace=namespace, ipc_mode=settings.default_ipc_mode, ulimits=settings.ulimits, most_files=facts.most_files,
             shm_size=settings.shm_size, no_new_privileges=settings.no_new_privileges,
             init_path=_find_init(settings.init_path), init_always=settings.init,
         )  # fmt: skip
