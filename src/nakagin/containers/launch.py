@@ -342,7 +342,7 @@ def _proxies(attachment: Attachment | None, fds: list[int]) -> list[dict[str, An
     return found
 
 
-def failure(error: NakaginError) -> tuple[int, str]:
+def failure(error: BaseException) -> tuple[int, str]:
     """Exit code and text that a failed start leaves in the record: 126, 127, or 128 as in Docker."""
     code = getattr(error, "exit_code", 128)
-    return int(code), str(error)
+    return int(code), str(error) or type(error).__name__

@@ -46,7 +46,7 @@ class Watch:
             monitor = await launch(
                 self._shelf, self._around, capsule, lambda event: self._on_event(capsule, event)
             )
-        except NakaginError as error:
+        except BaseException as error:  # a mistake of ours, or a cancelled request, must not leave clients waiting
             await self._on_failed_start(capsule, error)
             raise
         self._on_started(capsule, monitor)
@@ -76,7 +76,7 @@ class Watch:
         capsule.probe = Probe(self._shelf, self._execs, capsule, self.publish)
         capsule.probe.begin()
 
-    async def _on_failed_start(self, capsule: Capsule, error: NakaginError) -> None:
+    async def _on_failed_start(self, capsule: Capsule, error: BaseException) -> None:
         code, text = failure(error)
         record = capsule.record.with_facts(exit_code=code, error=text, restarting=False)
         self._shelf.save(capsule, record)
