@@ -125,6 +125,7 @@ class Images:
                 if not self._layers.exists(chain):
                     with self._blobs.open(layer.digest) as stream:
                         self._layers.apply(stream, below, layer.diff_id)
+            self._layers.settle()
             self._blobs.put(config)
             with self._lock, self._records.transaction():
                 record = ImageRecord(tuple(layers), timestamp(time.time()), parent)
