@@ -22,6 +22,16 @@ class Missing:
 MISSING = Missing()
 
 
+class Nil:
+    """A pointer that is null: <nil> in text, null in JSON, false."""
+
+    def __bool__(self) -> bool:
+        return False
+
+
+NIL = Nil()
+
+
 class NilList(list[object]):
     """A list that JSON says is null: [] in text, null in JSON, as a Go client has it."""
 
@@ -38,6 +48,8 @@ def show(value: object, *, inside: bool = False) -> str:
         return "true" if value else "false"
     if value is None or value is MISSING:
         return "<nil>" if inside else "<no value>"
+    if value is NIL:
+        return "<nil>"
     if isinstance(value, float):
         return show_float(value)
     if isinstance(value, dict):
@@ -70,7 +82,7 @@ def to_json(value: object) -> str:
 
 def _for_json(value: object) -> object:
     """The value with null for what is nothing."""
-    if value is MISSING or isinstance(value, NilList | NilMap):
+    if value is MISSING or isinstance(value, Nil | NilList | NilMap):
         return None
     if isinstance(value, dict):
         return {key: _for_json(each) for key, each in value.items()}
@@ -84,7 +96,7 @@ def truth(value: object) -> bool:
 
 def kind(value: object) -> str:
     """The word for a value's type in error messages."""
-    if value is None or value is MISSING:
+    if value is None or value is MISSING or value is NIL:
         return "nil"
     names: tuple[tuple[type, str], ...] = (
         (bool, "bool"),
@@ -117,7 +129,7 @@ def field(
         if arguments:
             raise TemplateError(f"<.{name}>: {name} is not a method but has arguments")
         return found
-    if value is None or value is MISSING:
+    if value is None or value is MISSING or value is NIL:
         raise TemplateError(f"<.{name}>: nil pointer evaluating interface {{}}.{name}")
     raise TemplateError(f"<.{name}>: can't evaluate field {name} in type {kind(value)}")
 
@@ -170,7 +182,7 @@ def equal(first: object, *others: object) -> bool:
 
 
 def _same(one: object, other: object) -> bool:
-    nothing = (one in (None, MISSING), other in (None, MISSING))
+    nothing = (kind(one) == "nil", kind(other) == "nil")
     if any(nothing):
         return all(nothing)
     if isinstance(one, dict | list) or isinstance(other, dict | list):
