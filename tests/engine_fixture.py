@@ -142,9 +142,8 @@ class ScratchEngine:
             with contextlib.suppress(AssertionError):  # a dying process may need a moment
                 await_until(lambda: not self.leaks(), "leaks to vanish", 5)
             found += self.leaks()
-        for pid in self.processes():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        if found:
+            self._sweep()
         if not found or not os.environ.get("KEEP_SCRATCH"):
             shutil.rmtree(self.root, ignore_errors=True)
         return found
@@ -157,6 +156,22 @@ class ScratchEngine:
         self.remove_containers()
         if code := self.terminate():
             found.append(f"the engine ended with exit code {code}:\n{self.log_tail()}")
+
+    def _sweep(self) -> None:
+        """What a failed test left is told; it must not stay on the machine as well."""
+        for pid in self.processes():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(AssertionError):
+            await_until(lambda: not self.processes(), "processes to end", 5)
+        subprocess.run(["ip", "link", "delete", f"nk-{self.instance}0"], capture_output=True, check=False)
+        subprocess.run(
+            ["nft", "delete", "table", "inet", f"nakagin_{self.instance}"], capture_output=True, check=False
+        )
+        for group in glob.glob(f"/sys/fs/cgroup/*/{self.cgroup_parent}"):
+            for folder, _, _ in os.walk(group, topdown=False):
+                with contextlib.suppress(OSError):
+                    os.rmdir(folder)
 
     # clients
 

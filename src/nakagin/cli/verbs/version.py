@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import sys
+from datetime import datetime
 
 from nakagin.cli.command import Call, Command, complain
 from nakagin.cli.door import explain
@@ -77,7 +78,7 @@ def render(document: Document, template: str) -> str:
         _rows(
             [
                 ("Version", client["Version"]),
-                ("API version", client["ApiVersion"]),
+                ("API version", _agreed(client)),
                 ("Python version", client["PythonVersion"]),
                 ("OS/Arch", f"{client['Os']}/{client['Arch']}"),
             ]
@@ -99,11 +100,11 @@ def _server(server: Document) -> list[str]:
             minimum = details.get("MinAPIVersion", "")
             rows += [
                 ("API version", f"{details.get('ApiVersion', '')} (minimum version {minimum})"),
-                *((title, details[key]) for title, key in _DETAILS if details.get(key)),
+                *((title, _detail(key, details[key])) for title, key in _DETAILS if details.get(key)),
                 ("OS/Arch", f"{details.get('Os', '')}/{details.get('Arch', '')}"),
                 ("Experimental", details.get("Experimental", "false")),
             ]
-        elif details.get("GitCommit"):
+        elif "GitCommit" in details:
             rows.append(("GitCommit", details["GitCommit"]))
         parts.append(f" {component.get('Name', '')}:\n" + _rows(rows, indent="  ").rstrip("\n"))
     return [*parts, ""]
@@ -115,6 +116,22 @@ _DETAILS = (
     ("Git commit", "GitCommit"),
     ("Built", "BuildTime"),
 )
+
+
+def _agreed(client: Document) -> str:
+    """The API version spoken, and ours where the engine's is lower."""
+    agreed, own = client["ApiVersion"], client["DefaultAPIVersion"]
+    return agreed if agreed == own else f"{agreed} (downgraded from {own})"
+
+
+def _detail(key: str, text: str) -> str:
+    if key != "BuildTime":
+        return text
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return text
+    return moment.ctime()
 
 
 def _engine(server: Document) -> Document:
