@@ -130,7 +130,7 @@ class ScratchEngine:
 
     def close(self) -> list[str]:
         """Remove all containers, end the engine, delete its folders; what it left behind, as text lines."""
-        found = []
+        found: list[str] = []
         for client in self._clients:
             client.close()
         if self.process is not None:

@@ -74,10 +74,12 @@ class Engine:
         self._open()
         self.volumes.start()
         living = self.containers.load()
+        self.images.is_running = self.containers.holder_runs
         self.networks.start(living)
-        self.images.recover()
         self.layers.recover()
+        self.snapshots.sweep(self.containers.ids())
         self.snapshots.recover()
+        self.images.recover()
         await self.containers.recover()
         self._begin(self._keep_house())
         self._begin(self.networks.watch())
@@ -167,6 +169,7 @@ class Engine:
         while True:
             await asyncio.sleep(_HOUSEKEEPING)
             try:
+                await asyncio.to_thread(self.images.collect)
                 await asyncio.to_thread(self.snapshots.empty_trash)
                 await asyncio.to_thread(self.records.checkpoint)
             except (NakaginError, OSError) as error:
@@ -185,6 +188,7 @@ class Engine:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
             with contextlib.suppress(NakaginError, OSError):
+                await asyncio.to_thread(self.images.collect)
                 await asyncio.to_thread(self.snapshots.empty_trash)
             if alone:
                 self._leave_nothing()

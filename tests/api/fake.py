@@ -10,6 +10,7 @@ from typing import Any
 from nakagin.containers.streams import Output, Stream, WaitResult
 from nakagin.errors import CommandFailed, Conflict, NotFound, NotModified
 from nakagin.events import EventBus
+from nakagin.images.library import Images
 from nakagin.spec import docker
 
 
@@ -133,6 +134,7 @@ class FakeEngine:
     def __init__(self) -> None:
         self.containers = FakeContainers()
         self.events = EventBus()
+        self.images: Images
 
     def version(self) -> dict[str, Any]:
         return {"Version": "0.1.0", "Os": "linux"}

@@ -143,4 +143,4 @@ def test_without_rules_nothing_is_filtered() -> None:
 @pytest.mark.parametrize("rule", [{"allow": True, "type": "x"}, {"allow": True, "access": "rwx"}])
 def test_refused_rules(rule: dict[str, object]) -> None:
     with pytest.raises(Invalid, match=r"devices\[0\]"):
-        plan({"devices": [rule]}, V2)  # type: ignore[typeddict-item, list-item]
+        plan({"devices": [rule]}, V2)  # type: ignore[list-item]

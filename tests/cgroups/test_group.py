@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.cgroups.conftest import Child, run_inside, sleep_forever
 
 from nakagin.cgroups import files
 from nakagin.cgroups.events import OomWatch
@@ -17,7 +18,6 @@ from nakagin.cgroups.group import Group
 from nakagin.cgroups.layout import Layout, detect
 from nakagin.cgroups.limits import plan
 from nakagin.errors import Conflict, StepFailed, Unsupported
-from tests.cgroups.conftest import Child, run_inside, sleep_forever
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -338,7 +338,7 @@ def test_without_cgroups_nothing_happens_but_warnings() -> None:
 
 @pytest.mark.alone
 def test_speed(group: Group) -> None:
-    """Making, limiting and removing a group stays below 1.5 and 1 milliseconds (v1 with eight hierarchies)."""
+    """Making, limiting and removing a group stays below 1.5 and 1 milliseconds (v1, eight hierarchies)."""
     wanted: Resources = {
         "devices": [{"allow": False, "access": "rwm"}],
         "memory": {"limit": 64 * MIB, "swap": 128 * MIB},

@@ -14,9 +14,22 @@ from nakagin.errors import Invalid, Unsupported
 if TYPE_CHECKING:
     from nakagin.spec.runtime import Resources
 
-V1_NAMES = "blkio cpu cpuacct cpuset devices freezer hugetlb memory net_cls net_prio pids rdma".split()
+V1_NAMES = [
+    "blkio",
+    "cpu",
+    "cpuacct",
+    "cpuset",
+    "devices",
+    "freezer",
+    "hugetlb",
+    "memory",
+    "net_cls",
+    "net_prio",
+    "pids",
+    "rdma",
+]
 V1 = Layout("v1", {name: f"/cg/{name}" for name in V1_NAMES})
-V2 = Layout("v2", {}, "/cg", frozenset("cpuset cpu io memory hugetlb pids rdma misc".split()))
+V2 = Layout("v2", {}, "/cg", frozenset({"cpuset", "cpu", "io", "memory", "hugetlb", "pids", "rdma", "misc"}))
 HYBRID = Layout("hybrid", {"memory": "/cg/memory", "cpu": "/cg/cpu"}, "/cg/unified", frozenset({"hugetlb"}))
 NONE = Layout("none", {}, reason="/cg is not writable")
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.cgroups.conftest import run_inside
 
 from nakagin.cgroups import stats
 from nakagin.cgroups.group import Group
 from nakagin.cgroups.layout import Layout
-from tests.cgroups.conftest import run_inside
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,7 +27,8 @@ def test_v2(tmp_path: Path) -> None:
     write(
         tmp_path / "a",
         {
-            "cpu.stat": "usage_usec 30\nuser_usec 20\nsystem_usec 10\nnr_periods 4\nnr_throttled 2\nthrottled_usec 9\n",
+            "cpu.stat": "usage_usec 30\nuser_usec 20\nsystem_usec 10\n"
+            "nr_periods 4\nnr_throttled 2\nthrottled_usec 9\n",
             "memory.current": "4096\n",
             "memory.max": "8192\n",
             "memory.peak": "5000\n",

@@ -4,9 +4,9 @@ import os
 import socket
 
 import pytest
+from tests.network.sandbox import hosts, in_namespace
 
 from nakagin.kernel import netlink
-from tests.network.sandbox import hosts, in_namespace
 
 
 def test_a_batch_is_one_datagram_whose_last_message_asks_for_the_answer() -> None:
@@ -40,7 +40,7 @@ def test_links_addresses_and_routes_are_made_and_listed() -> None:
                     master=index,
                     mtu=1400,
                 ),
-                netlink.set_hairpin("v0"),
+                netlink.set_port("v0", hairpin=True, isolated=False),
             ]
         )
         kernel.send([netlink.add_route(index, "br0", "10.9.0.0/16", "10.0.0.2")])

@@ -4,9 +4,9 @@ import select
 import subprocess
 
 import pytest
+from tests.network.sandbox import in_namespace
 
 from nakagin.kernel import nftables
-from tests.network.sandbox import in_namespace
 
 pytestmark = pytest.mark.root
 

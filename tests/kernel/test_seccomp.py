@@ -8,6 +8,7 @@ import os
 import socket
 import time
 import warnings
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -101,12 +102,10 @@ def test_comparisons(operator: str, value: int, refused: set[int]) -> None:
         "errnoRet": errno.EDOM,
         "args": [{"index": 0, "value": 900 + value, "op": operator}],
     }
-    section: Seccomp = {**ALLOW, "syscalls": [rule]}  # type: ignore[typeddict-item, list-item]
+    section: Seccomp = {**ALLOW, "syscalls": [rule]}  # type: ignore[list-item]
 
     def work() -> int:
-        found = {
-            each for each in (4, 5, 6) if errno_of(lambda each=each: os.close(900 + each))() == errno.EDOM
-        }  # type: ignore[misc]
+        found = {each for each in (4, 5, 6) if errno_of(partial(os.close, 900 + each))() == errno.EDOM}
         return 0 if found == refused else 1
 
     assert under(section, work) == 0
@@ -117,9 +116,9 @@ def test_masked_comparison_and_repeated_arguments() -> None:
     either = [{"index": 0, "value": value, "op": "SCMP_CMP_EQ"} for value in (901, 902)]
     for arguments, inside, outside in ((masked, 0x330, 0x340), (either, 902, 903)):
         rule = {"names": ["close"], "action": "SCMP_ACT_ERRNO", "errnoRet": errno.EDOM, "args": arguments}
-        section: Seccomp = {**ALLOW, "syscalls": [rule]}  # type: ignore[typeddict-item, list-item]
-        assert under(section, errno_of(lambda fd=inside: os.close(fd))) == errno.EDOM  # type: ignore[misc]
-        assert under(section, errno_of(lambda fd=outside: os.close(fd))) == errno.EBADF  # type: ignore[misc]
+        section: Seccomp = {**ALLOW, "syscalls": [rule]}  # type: ignore[list-item]
+        assert under(section, errno_of(partial(os.close, inside))) == errno.EDOM
+        assert under(section, errno_of(partial(os.close, outside))) == errno.EBADF
 
 
 def test_unknown_names_are_skipped() -> None:

@@ -9,6 +9,7 @@ import signal
 import socket
 import struct
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,11 @@ class Launched:
         }
         options = {"exec_id": "e1", "stdin": True, "stdout": True, "stderr": True} | fields
         with theirs:
-            await self.monitor.request("exec", [theirs.fileno()], process=process, **options)
+            try:
+                await self.monitor.request("exec", [theirs.fileno()], process=process, **options)
+            except BaseException:
+                ours.close()
+                raise
         ours.setblocking(False)
         return ours
 
@@ -133,7 +138,8 @@ class Rig:
     async def close(self) -> None:
         for each in self.launched:
             if not each.exited.done() and hasattr(each, "monitor") and each.monitor.pid:
-                os.kill(each.monitor.pid, signal.SIGKILL)
+                with suppress(ProcessLookupError):
+                    os.kill(each.monitor.pid, signal.SIGKILL)
                 await each.exit()
         await self.zygote.stop()
 
@@ -148,6 +154,18 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
         name for name in os.listdir("/sys/fs/cgroup/pids") if name.startswith(f"monitor-test-{os.getpid()}-")
     ]
     assert left == []
+
+
+async def death(pidfd: int) -> None:
+    """Wait until the process has ended, and close its descriptor."""
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_reader(pidfd, ended.set)
+    try:
+        await asyncio.wait_for(ended.wait(), 20)
+    finally:
+        loop.remove_reader(pidfd)
+        os.close(pidfd)
 
 
 async def everything(sock: socket.socket) -> bytes:
@@ -267,11 +285,7 @@ async def test_an_exit_while_nobody_listens_is_recorded(rig: Rig) -> None:
     pid = container.monitor.pid
     container.monitor.close()
     Path(f"/proc/{pid}/root/go").touch()
-    ended = asyncio.get_running_loop().create_future()
-    asyncio.get_running_loop().add_reader(pidfd, lambda: ended.done() or ended.set_result(None))
-    await asyncio.wait_for(ended, 20)
-    asyncio.get_running_loop().remove_reader(pidfd)
-    os.close(pidfd)
+    await death(pidfd)
     assert json.loads((container.run_dir / "exit.json").read_text())["exit_code"] == 4
     with pytest.raises(Unavailable):
         await Monitor.connect(str(container.run_dir), lambda _: None)
@@ -284,11 +298,7 @@ async def test_a_killed_monitor_takes_only_its_own_container(rig: Rig) -> None:
     pidfd = os.pidfd_open(one.monitor.pid)
     os.kill(json.loads((one.run_dir / "monitor.json").read_text())["monitor_pid"], signal.SIGKILL)
     assert (await one.exit())["event"] == "lost"
-    ended = asyncio.get_running_loop().create_future()
-    asyncio.get_running_loop().add_reader(pidfd, lambda: ended.done() or ended.set_result(None))
-    await asyncio.wait_for(ended, 20)
-    asyncio.get_running_loop().remove_reader(pidfd)
-    os.close(pidfd)
+    await death(pidfd)
     assert (await other.monitor.request("state"))["status"] == "running"
     _remove_cgroup(one.request["cgroup_path"])
 
@@ -304,11 +314,7 @@ def _remove_cgroup(path: str) -> None:
 async def test_a_killed_zygote_is_replaced(rig: Rig) -> None:
     pidfd = os.pidfd_open(rig.zygote.pid)
     os.kill(rig.zygote.pid, signal.SIGKILL)
-    ended = asyncio.get_running_loop().create_future()
-    asyncio.get_running_loop().add_reader(pidfd, lambda: ended.done() or ended.set_result(None))
-    await asyncio.wait_for(ended, 20)
-    asyncio.get_running_loop().remove_reader(pidfd)
-    os.close(pidfd)
+    await death(pidfd)
     container = await rig.launch("true")
     assert (await container.exit())["exit_code"] == 0
 

@@ -67,7 +67,8 @@ def test_a_range_and_auxiliary_addresses_bound_what_is_given() -> None:
 
 @given(st.lists(st.booleans(), max_size=60))
 def test_no_address_is_given_twice(steps: list[bool]) -> None:
-    allocator, held = Allocator(SMALL, "net"), []
+    allocator = Allocator(SMALL, "net")
+    held: list[str] = []
     for take in steps:
         if take and len(held) < 5:
             held.append(allocator.take())

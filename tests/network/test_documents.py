@@ -16,7 +16,11 @@ BRIDGE = Network(
 NONE = Network("b" * 64, "none", "null", "2026-01-01T00:00:00Z")
 WEB = Endpoint(
     "e" * 64, BRIDGE.id, "c" * 64, "web", "veth0", "eth0", "02:42:ac:11:00:02", ("172.17.0.2/16",),
-    (PortMapping("tcp", "0.0.0.0", 8080, 80), PortMapping("tcp", "::", 8080, 80), PortMapping("udp", "0.0.0.0", 53, 53, 2)),
+    (
+        PortMapping("tcp", "0.0.0.0", 8080, 80),
+        PortMapping("tcp", "::", 8080, 80),
+        PortMapping("udp", "0.0.0.0", 53, 53, 2),
+    ),
 )  # fmt: skip
 
 

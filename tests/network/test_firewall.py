@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import subprocess
 
+import msgspec
 import pytest
+from tests.network.sandbox import in_namespace
 
 from nakagin.kernel import nftables
 from nakagin.network.firewall import Firewall, Published, difference, plan, replacement
 from nakagin.network.model import Network, PortMapping, Subnet
-from tests.network.sandbox import in_namespace
 
 V4 = Network("a" * 64, "bridge", "bridge", "", (Subnet("172.17.0.0/16", "172.17.0.1"),), bridge="nakagin0")
 DUAL = Network(
@@ -49,7 +50,7 @@ def test_each_kind_of_mapping_has_its_map() -> None:
 
 def test_switches_of_a_network_change_its_rules() -> None:
     def text(**changes: bool) -> str:
-        network = Network("a" * 64, "n", "bridge", "", V4.subnets, bridge="n0", **changes)
+        network = msgspec.structs.replace(V4, bridge="n0", **changes)
         return "\n".join(plan("t", [network], []).layout)
 
     assert 'iifname "n0" accept' not in text(icc=False)

@@ -6,12 +6,12 @@ import statistics
 import time
 
 import pytest
+from tests.network.sandbox import Host, hosts, in_namespace
 
 from nakagin.errors import StepFailed
 from nakagin.kernel import netlink
 from nakagin.network import links
 from nakagin.network.model import EndpointPlan
-from tests.network.sandbox import Host, hosts, in_namespace
 
 pytestmark = pytest.mark.root
 
@@ -26,7 +26,8 @@ def make_bridge() -> None:
 def plan(number: int = 2, **changes: object) -> EndpointPlan:
     made: EndpointPlan = {
         "network": "test", "bridge": "br0", "host_interface": f"veth{number}", "interface": "eth0",
-        "mac": f"02:42:0a:01:00:{number:02x}", "addresses": [f"10.1.0.{number}/16"], "gateway": "10.1.0.1", "mtu": 1450,
+        "mac": f"02:42:0a:01:00:{number:02x}", "addresses": [f"10.1.0.{number}/16"],
+        "gateway": "10.1.0.1", "mtu": 1450,
     }  # fmt: skip
     made.update(changes)  # type: ignore[typeddict-item]
     return made
@@ -74,7 +75,7 @@ def test_dual_stack_works_without_waiting_for_duplicate_detection() -> None:
 def test_a_failed_attach_leaves_nothing() -> None:
     make_bridge()
     with hosts(1) as (host,), netlink.Socket() as kernel:
-        with pytest.raises(StepFailed, match="attach eth0 to network test .*invalid gateway"):
+        with pytest.raises(StepFailed, match=r"attach eth0 to network test .*invalid gateway"):
             links.attach(plan(gateway="192.0.2.1"), host.pid)
         with pytest.raises(StepFailed, match=r"\(bridge missing\): no interface with this name"):
             links.attach(plan(bridge="missing"), host.pid)
@@ -90,8 +91,7 @@ def test_loopback_alone() -> None:
     with hosts(1) as (host,):
         links.loopback_up(host.pid)
         with host.inside(), socket.create_server(("127.0.0.1", 0)) as server:
-            with socket.create_connection(server.getsockname(), 5):
-                pass
+            socket.create_connection(server.getsockname(), 5).close()
     with pytest.raises(StepFailed):
         links.loopback_up(host.pid)
 

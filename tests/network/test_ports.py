@@ -4,11 +4,11 @@ import socket
 from collections.abc import Iterator
 
 import pytest
+from tests.network.sandbox import in_namespace
 
 from nakagin.errors import Conflict, Exhausted, Invalid, Unsupported
 from nakagin.network.model import PortMapping, PortRequest
 from nakagin.network.ports import Ports, Publication, fold
-from tests.network.sandbox import in_namespace
 
 
 def fixed(host: int, container: int = 80, protocol: str = "tcp", ip: str = "") -> PortRequest:
@@ -80,7 +80,8 @@ def test_without_an_address_a_port_is_published_on_both_families() -> None:
     ports = Ports()
     held = ports.reserve("c1", "web", [fixed(80), fixed(80, protocol="udp"), PortRequest(81)])
     assert [(one.protocol, one.host_ip) for one in (each.mapping for each in held)] == [
-        ("tcp", "0.0.0.0"), ("tcp", "::"), ("tcp", "0.0.0.0"), ("tcp", "::"), ("udp", "0.0.0.0"), ("udp", "::"),
+        ("tcp", "0.0.0.0"), ("tcp", "::"), ("tcp", "0.0.0.0"), ("tcp", "::"),
+        ("udp", "0.0.0.0"), ("udp", "::"),
     ]  # fmt: skip
     assert held[0].mapping.host_port == held[1].mapping.host_port == 32768
     for each in held:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.conftest import close_clean
-from tests.engine_fixture import ScratchEngine
+from tests.engine_fixture import ScratchEngine, await_until
 from tests.spine.conftest import Cli
 
 pytestmark = pytest.mark.root
@@ -100,7 +100,7 @@ def test_corrupt_archives(cli: Cli, engine: ScratchEngine, tmp_path: Path) -> No
     assert not os.path.exists("/tmp/escaped")
     assert engine.docker("images", "-aq").stdout == before
     if engine.name == "nakagin":
-        assert engine.stored_files() == files
+        await_until(lambda: engine.stored_files() == files, "the trash to be taken out")
 
 
 # surroundings
@@ -108,8 +108,8 @@ def test_corrupt_archives(cli: Cli, engine: ScratchEngine, tmp_path: Path) -> No
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 24 MB."""
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "none", str(tmp_path)], check=True)
+    """A file system of 100 MB."""
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=100m", "none", str(tmp_path)], check=True)
     yield tmp_path
     subprocess.run(["umount", str(tmp_path)], check=True)
 
@@ -120,7 +120,7 @@ def test_full_disk(small_disk: Path) -> None:
         engine.start()
         engine.bootstrap_busybox()
         engine.docker("run", "--name", "full", "busybox", "dd", "if=/dev/zero", "of=/file", "bs=1M", check=1)
-        big = subprocess.run(["tar", "-c", "/usr/bin/python3.11"], capture_output=True, check=True).stdout
+        big = subprocess.run(["tar", "-c", "/usr/lib/python3"], capture_output=True, check=True).stdout
         refused = subprocess.run(
             engine.docker_argv("import", "-", "big"), input=big, env=engine.environment(),
             capture_output=True, check=False,

@@ -15,6 +15,7 @@ from aiohttp.web_protocol import RequestHandler
 from nakagin.api import (
     absent,
     archives,
+    bootstrap,
     containers,
     execs,
     images,
@@ -40,7 +41,7 @@ log = logging.getLogger("nakagin.api")
 #: Seconds that a closing engine waits for requests under way before it cuts them.
 SHUTDOWN_TIMEOUT = 2.0
 
-_DOERS = (absent, archives, containers, execs, images, networks, system, transfer, volumes)
+_DOERS = (absent, archives, bootstrap, containers, execs, images, networks, system, transfer, volumes)
 _READERS = (archives, containers, execs, images, networks, output, system, transfer, volumes)
 
 

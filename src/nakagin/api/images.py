@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
@@ -71,10 +72,11 @@ async def tag(call: Call) -> web.StreamResponse:
 
 async def remove(call: Call) -> web.StreamResponse:
     """DELETE /images/{name}."""
+    before = call.engine.images.list()
     gone = await asyncio.to_thread(
         call.engine.images.remove, call.name, force=call.flag("force"), prune=not call.flag("noprune")
     )
-    _tell(call, gone)
+    _tell(call, before, gone)
     return answer(gone)
 
 
@@ -83,17 +85,21 @@ async def prune(call: Call) -> web.StreamResponse:
     filters = call.filters()
     dangling = filters.pop("dangling", ["true"])
     only_dangling = not any(value.lower() in ("false", "0") for value in dangling)
+    before = call.engine.images.list()
     gone, freed = await asyncio.to_thread(call.engine.images.prune, dangling=only_dangling, filters=filters)
-    _tell(call, gone)
+    _tell(call, before, gone)
     return answer({"ImagesDeleted": list(gone) or None, "SpaceReclaimed": freed})
 
 
-def _tell(call: Call, gone: Any) -> None:
-    """Publish what a removal did, as Docker's events untag and delete."""
+def _tell(call: Call, before: Sequence[Image], gone: Sequence[Mapping[str, str]]) -> None:
+    """Publish what a removal did, as Docker's events untag and delete; layers are deleted silently."""
+    ids = {name: image.id for image in before for name in (*image.repo_tags, *image.repo_digests)}
+    images = {image.id for image in before}
     for item in gone:
-        for key, action in (("Untagged", "untag"), ("Deleted", "delete")):
-            if key in item:
-                call.engine.events.publish("image", action, item[key], {"name": item[key]})
+        if name := item.get("Untagged"):
+            call.engine.events.publish("image", "untag", ids.get(name, name), {"name": name})
+        elif (identity := item.get("Deleted")) in images and identity:
+            call.engine.events.publish("image", "delete", identity, {"name": identity})
 
 
 async def search(call: Call) -> web.StreamResponse:

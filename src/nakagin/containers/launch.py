@@ -18,7 +18,7 @@ from nakagin.network.model import PortRequest
 
 if TYPE_CHECKING:
     from nakagin.containers.model import Container, MountSpec
-    from nakagin.containers.shelf import Capsule, Shelf
+    from nakagin.containers.shelf import Capsule, PendingAttach, Shelf
     from nakagin.containers.surroundings import Surroundings
     from nakagin.monitor.launch import Monitor
     from nakagin.monitor.protocol import Message
@@ -37,7 +37,20 @@ async def launch(shelf: Shelf, around: Surroundings, capsule: Capsule, on_event:
 
     Raises CommandFailed, StepFailed, Conflict (port, joined container), Invalid.
     """
-    record = capsule.record
+    pending = list(capsule.pending)
+    capsule.pending.clear()
+    try:
+        return await _launch(shelf, around, capsule.record, pending, on_event)
+    except OSError as error:
+        raise StepFailed("start the container", str(error), errno=error.errno or 0) from error
+    finally:
+        for each in pending:
+            each.socket.close()
+
+
+async def _launch(
+    shelf: Shelf, around: Surroundings, record: Container, pending: Sequence[PendingAttach], on_event: OnEvent
+) -> Monitor:
     run_dir = around.run_dir(record.id)
     with ExitStack() as undo:
         undo.callback(shutil.rmtree, run_dir, ignore_errors=True)
@@ -56,14 +69,11 @@ async def launch(shelf: Shelf, around: Surroundings, capsule: Capsule, on_event:
                 block_numbers=devices.block_numbers(resources.block_devices(record.host_config)), shared_shm=shared,
             )  # fmt: skip
             _write_config(run_dir, bundle.configuration(record, around.host, moment))
-            message, fds = _message(around, capsule, attachment)
+            message, fds = _message(around, record, attachment, pending)
             monitor = await around.zygote.launch(message, fds, on_event)
         finally:
             if attachment is not None:
                 attachment.close()
-            for pending in capsule.pending:
-                pending.socket.close()
-            capsule.pending.clear()
         undo.callback(monitor.close)
         await monitor.started()
         undo.pop_all()
@@ -279,10 +289,9 @@ def _write_config(run_dir: str, config: oci.Config) -> None:
 
 
 def _message(
-    around: Surroundings, capsule: Capsule, attachment: Attachment | None
+    around: Surroundings, record: Container, attachment: Attachment | None, pending: Sequence[PendingAttach]
 ) -> tuple[Message, list[int]]:
     """The launch request (keys: monitor.protocol) and the descriptors that go with it."""
-    record = capsule.record
     cwd, root_mounts = rootfs.root_mounts(around, record)
     size, count = request.log_bounds(record.host_config.log_config)
     driver = record.host_config.log_config.type
@@ -290,11 +299,11 @@ def _message(
     fds: list[int] = []
     proxies = _proxies(attachment, fds)
     attach = []
-    for pending in capsule.pending:
+    for each in pending:
         attach.append(
-            {"fd_index": len(fds), "stdin": pending.stdin, "stdout": pending.stdout, "stderr": pending.stderr}
+            {"fd_index": len(fds), "stdin": each.stdin, "stdout": each.stdout, "stderr": each.stderr}
         )
-        fds.append(pending.socket.fileno())
+        fds.append(each.socket.fileno())
     rows, columns = record.host_config.console_size
     return {
         "id": record.id,

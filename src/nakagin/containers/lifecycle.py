@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -52,10 +53,20 @@ class Containers:
 
     # -- with the engine -----------------------------------------------------------------------
 
-    def load(self) -> list[str]:
-        """Read the records; the ids of those that were running when the engine ended."""
+    def load(self) -> Sequence[str]:
+        """Read the records; the ids of those that were running, or being started, when the engine ended."""
         self._shelf.load()
-        return [capsule.id for capsule in self._shelf if capsule.record.running]
+        started = set(os.listdir(os.path.join(self._around.exec_root, "containers")))
+        return [capsule.id for capsule in self._shelf if capsule.record.running or capsule.id in started]
+
+    def ids(self) -> Sequence[str]:
+        """The ids of all."""
+        return [capsule.id for capsule in self._shelf]
+
+    def holder_runs(self, holder: str) -> bool:
+        """Whether the holder "container:ID" of an image is a running container."""
+        capsule = self._shelf.get(holder.partition(":")[2])
+        return capsule is not None and capsule.record.running
 
     async def recover(self) -> None:
         """Find living containers again, and finish or undo what was interrupted."""

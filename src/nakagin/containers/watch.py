@@ -80,6 +80,7 @@ class Watch:
         code, text = failure(error)
         record = capsule.record.with_facts(exit_code=code, error=text, restarting=False)
         self._shelf.save(capsule, record)
+        capsule.wake(capsule.exit_waiters)
         if record.host_config.auto_remove:
             await self._remove_automatically(capsule)
 

@@ -10,7 +10,7 @@ import logging
 import os
 import threading
 import time
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from nakagin.errors import Invalid, NakaginError, NotFound
 from nakagin.images import describe, intake
@@ -26,7 +26,9 @@ from nakagin.spec.reference import Reference
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from nakagin.spec.image import ContainerDefaults
     from nakagin.storage.blobs import Blobs
+    from nakagin.storage.compression import Readable
     from nakagin.storage.layers import Layers
     from nakagin.storage.records import Records
     from nakagin.storage.snapshots import Snapshots
@@ -114,7 +116,7 @@ class Images:
 
         Unpacks what is not yet unpacked; the layers are bottom first. Raises Damaged, Invalid, Exhausted.
         """
-        document, id = intake.checked(config, layers)  # noqa: A001 - an id is called id
+        document, id = intake.checked(config, layers)
         with self.keeping() as keep:
             chains = chain_ids(document["rootfs"]["diff_ids"])
             for name in (id, *chains, *(layer.digest for layer in layers)):
@@ -133,7 +135,7 @@ class Images:
 
     def import_(
         self,
-        stream: IO[bytes],
+        stream: Readable,
         reference: str | None = None,
         *,
         changes: Sequence[str] = (),
@@ -149,9 +151,30 @@ class Images:
             self, stream, reference, changes=changes, message=message, platform=platform, created=created
         )
 
-    def load(self, stream: IO[bytes]) -> Sequence[str]:
+    def load(self, stream: Readable) -> Sequence[str]:
         """Take in the images of an archive (docker save, OCI layout); returns references or IDs. Long."""
         return intake.load(self, stream)
+
+    def commit(
+        self,
+        parent: str | None,
+        diff: Iterable[bytes],
+        *,
+        defaults: ContainerDefaults,
+        reference: str | None = None,
+        created_by: str = "",
+        author: str = "",
+        comment: str = "",
+        created: float | None = None,
+    ) -> Image:
+        """A new image from `parent` and the layer tar of a container's changes (storage.diff). Long.
+
+        `defaults` are its whole `config`. Nothing changed: no layer. Raises NotFound, Exhausted.
+        """
+        above = self.resolve(parent) if parent else None
+        moment = timestamp(time.time() if created is None else created)
+        step = intake.Step(moment, created_by, author, comment)
+        return intake.commit(self, above, diff, defaults, step, reference)
 
     def save(self, references: Sequence[str]) -> Iterator[bytes]:
         """The images as one tar that is a docker archive and an OCI layout at once; the bytes come lazily.
@@ -228,7 +251,7 @@ class Images:
     def recover(self) -> None:
         """At start, after the layers' and snapshots' own: unpack again what is lost, delete what belongs to
         nothing. Long where there is something to repair."""
-        for id in self._index.broken():  # noqa: A001
+        for id in self._index.broken():
             _log.error("the image %s has lost its config and is forgotten", id)
             self._records.delete(KIND, id)
         for image in self._index.all():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import struct
 
 from nakagin.kernel import abi
 from nakagin.kernel.libc import fail, function, syscall
@@ -30,19 +31,11 @@ RLIMITS = (
 )  # fmt: skip
 
 
-class _Limits(ctypes.Structure):
-    """struct rlimit64."""
-
-    _fields_ = (("soft", ctypes.c_uint64), ("hard", ctypes.c_uint64))
-
-
 _prlimit = function("prlimit64", ctypes.c_int, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
 
 
-class _Header(ctypes.Structure):
-    """struct __user_cap_header_struct; version 3 has two 32-bit words per set."""
-
-    _fields_ = (("version", ctypes.c_uint32), ("pid", ctypes.c_int))
+# struct __user_cap_header_struct: version 3 (two 32-bit words per set), the calling thread
+_HEADER = struct.pack("Ii", 0x20080522, 0)
 
 
 class CapabilitySets:
@@ -76,8 +69,9 @@ def capability_names(mask: int) -> list[str]:
 
 def own_capabilities() -> CapabilitySets:
     """The calling thread's sets (capget(2))."""
-    words = (ctypes.c_uint32 * 6)()
-    syscall(abi.NR_CAPGET, ctypes.byref(_Header(0x20080522, 0)), words)
+    buffer = ctypes.create_string_buffer(24)
+    syscall(abi.NR_CAPGET, _HEADER, buffer)
+    words = struct.unpack("6I", buffer.raw)
     effective, permitted, inheritable = (words[at] | words[at + 3] << 32 for at in range(3))
     return CapabilitySets(permitted, effective, inheritable)
 
@@ -85,8 +79,8 @@ def own_capabilities() -> CapabilitySets:
 def set_capabilities(sets: CapabilitySets) -> None:
     """Set the calling thread's three sets (capset(2))."""
     ordered = (sets.effective, sets.permitted, sets.inheritable)
-    words = (ctypes.c_uint32 * 6)(*[mask & 0xFFFFFFFF for mask in ordered], *[mask >> 32 for mask in ordered])
-    syscall(abi.NR_CAPSET, ctypes.byref(_Header(0x20080522, 0)), words)
+    words = [mask & 0xFFFFFFFF for mask in ordered] + [mask >> 32 for mask in ordered]
+    syscall(abi.NR_CAPSET, _HEADER, struct.pack("6I", *words))
 
 
 def bounding_mask() -> int:
@@ -137,14 +131,14 @@ def set_ids(uid: int, gid: int, groups: list[int], *, keep_capabilities: bool) -
 
 def get_rlimit(number: int, pid: int = 0) -> tuple[int, int]:
     """(soft, hard) of `pid` (0: of the caller); 2**64 - 1 is no limit."""
-    limits = _Limits()
-    if _prlimit(pid, number, None, ctypes.byref(limits)) < 0:
+    limits = ctypes.create_string_buffer(16)  # struct rlimit64
+    if _prlimit(pid, number, None, limits) < 0:
         raise fail("prlimit")
-    return limits.soft, limits.hard
+    soft, hard = struct.unpack("2Q", limits.raw)
+    return soft, hard
 
 
 def set_rlimit(number: int, soft: int, hard: int, pid: int = 0) -> None:
     """Set the limit of `pid` (0: of the caller); 2**64 - 1 is no limit."""
-    limits = _Limits(soft, hard)
-    if _prlimit(pid, number, ctypes.byref(limits), None) < 0:
+    if _prlimit(pid, number, struct.pack("2Q", soft, hard), None) < 0:
         raise fail("prlimit")

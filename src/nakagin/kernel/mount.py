@@ -8,23 +8,13 @@ from __future__ import annotations
 
 import ctypes
 import os
+import struct
 
 from nakagin.kernel import abi
 from nakagin.kernel.libc import fail, function, syscall
 
 _mount = function("mount", ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p)
 _umount2 = function("umount2", ctypes.c_char_p, ctypes.c_int)
-
-
-class _MountAttributes(ctypes.Structure):
-    """struct mount_attr of mount_setattr(2)."""
-
-    _fields_ = (
-        ("attr_set", ctypes.c_uint64),
-        ("attr_clr", ctypes.c_uint64),
-        ("propagation", ctypes.c_uint64),
-        ("userns_fd", ctypes.c_uint64),
-    )
 
 
 def mount(source: str | None, target: str, fstype: str | None, flags: int, data: str | None = None) -> None:
@@ -113,6 +103,6 @@ def set_attributes(
     recursive: bool = False,
 ) -> None:
     """mount_setattr(2) on the mount that `mount_fd` is: MOUNT_ATTR_* bits, MS_SHARED and so on, an idmap."""
-    attributes = _MountAttributes(add, clear, propagation, userns_fd)
+    attributes = struct.pack("4Q", add, clear, propagation, userns_fd)  # struct mount_attr
     flags = abi.AT_EMPTY_PATH | (abi.AT_RECURSIVE if recursive else 0)
-    syscall(abi.NR_MOUNT_SETATTR, mount_fd, b"", flags, ctypes.byref(attributes), ctypes.sizeof(attributes))
+    syscall(abi.NR_MOUNT_SETATTR, mount_fd, b"", flags, attributes, len(attributes))

@@ -8,26 +8,20 @@ from __future__ import annotations
 
 import ctypes
 import os
+import struct
 
 from nakagin.kernel import abi
 from nakagin.kernel.libc import fail, function, named, syscall
-
-
-class _OpenHow(ctypes.Structure):
-    """struct open_how of openat2(2)."""
-
-    _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
-
 
 _fstatfs = function("fstatfs", ctypes.c_int, ctypes.c_void_p)
 
 
 def openat2(dir_fd: int, path: str, flags: int, mode: int = 0, resolve: int = 0) -> int:
     """openat2(2), close-on-exec. Raises OSError with the path as its filename."""
-    how = _OpenHow(flags | os.O_CLOEXEC, mode, resolve)
+    how = struct.pack("3Q", flags | os.O_CLOEXEC, mode, resolve)  # struct open_how
     for _ in range(32):
         try:
-            return syscall(abi.NR_OPENAT2, dir_fd, os.fsencode(path), ctypes.byref(how), ctypes.sizeof(how))
+            return syscall(abi.NR_OPENAT2, dir_fd, os.fsencode(path), how, len(how))
         except OSError as error:
             # EAGAIN: a rename or mount elsewhere made the kernel unsure that ".." stayed inside.
             if error.errno != 11:

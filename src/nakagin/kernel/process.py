@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import struct
 
 from nakagin.kernel import abi
 from nakagin.kernel.libc import fail, function, syscall
@@ -17,18 +18,6 @@ _after_fork_parent = function("PyOS_AfterFork_Parent", restype=None)  # type: ig
 _after_fork_child = function("PyOS_AfterFork_Child", restype=None)  # type: ignore[arg-type]
 
 
-class _CloneArguments(ctypes.Structure):
-    """struct clone_args of clone3(2), second version (with `cgroup`)."""
-
-    _fields_ = tuple(
-        (name, ctypes.c_uint64)
-        for name in (
-            "flags", "pidfd", "child_tid", "parent_tid", "exit_signal", "stack", "stack_size", "tls",
-            "set_tid", "set_tid_size", "cgroup",
-        )
-    )  # fmt: skip
-
-
 def clone3(flags: int, cgroup_fd: int = -1) -> tuple[int, int]:
     """Fork into new namespaces: (pid, pidfd) in the parent, (0, -1) in the child.
 
@@ -38,21 +27,20 @@ def clone3(flags: int, cgroup_fd: int = -1) -> tuple[int, int]:
     missing or filtered; then `cgroup_fd` raises ENOSYS.
     """
     pidfd = ctypes.c_int(-1)
-    arguments = _CloneArguments()
-    arguments.flags = flags | abi.CLONE_PIDFD
-    arguments.pidfd = ctypes.addressof(pidfd)
-    arguments.exit_signal = 0 if flags & abi.CLONE_PARENT else SIGCHLD
-    if cgroup_fd >= 0:
-        arguments.flags |= abi.CLONE_INTO_CGROUP
-        arguments.cgroup = cgroup_fd
+    into = abi.CLONE_INTO_CGROUP if cgroup_fd >= 0 else 0
+    signal = 0 if flags & abi.CLONE_PARENT else SIGCHLD
+    # struct clone_args: flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid,
+    # set_tid_size, cgroup
+    words = (flags | abi.CLONE_PIDFD | into, ctypes.addressof(pidfd), 0, 0, signal, 0, 0, 0, 0, 0)
+    arguments = struct.pack("11Q", *words, max(cgroup_fd, 0))
     _before_fork()
     try:
-        pid = syscall(abi.NR_CLONE3, ctypes.byref(arguments), ctypes.sizeof(arguments))
+        pid = syscall(abi.NR_CLONE3, arguments, len(arguments))
     except OSError as error:
         if error.errno != 38 or cgroup_fd >= 0:
             _after_fork_parent()
             raise
-        pid = _clone(flags | abi.CLONE_PIDFD | arguments.exit_signal, pidfd)
+        pid = _clone(flags | abi.CLONE_PIDFD | signal, pidfd)
     if pid == 0:
         _after_fork_child()
         return 0, -1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import struct
 
 from nakagin.kernel import abi
 from nakagin.kernel.libc import fail, function, syscall
@@ -40,28 +41,12 @@ MEMORY_FLAGS = {
 _personality = function("personality", ctypes.c_ulong)
 
 
-class _SchedulerAttributes(ctypes.Structure):
-    """struct sched_attr of sched_setattr(2), first version."""
-
-    _fields_ = (
-        ("size", ctypes.c_uint32),
-        ("sched_policy", ctypes.c_uint32),
-        ("sched_flags", ctypes.c_uint64),
-        ("sched_nice", ctypes.c_int32),
-        ("sched_priority", ctypes.c_uint32),
-        ("sched_runtime", ctypes.c_uint64),
-        ("sched_deadline", ctypes.c_uint64),
-        ("sched_period", ctypes.c_uint64),
-    )
-
-
 def set_scheduler(
     policy: int, *, flags: int = 0, nice: int = 0, priority: int = 0, times: tuple[int, int, int] = (0, 0, 0)
 ) -> None:
     """sched_setattr(2); `times` are runtime, deadline and period in nanoseconds."""
-    attributes = _SchedulerAttributes(0, policy, flags, nice, priority, *times)
-    attributes.size = ctypes.sizeof(attributes)
-    syscall(abi.NR_SCHED_SETATTR, 0, ctypes.byref(attributes), 0)
+    attributes = struct.pack("2IQiI3Q", 48, policy, flags, nice, priority, *times)  # struct sched_attr
+    syscall(abi.NR_SCHED_SETATTR, 0, attributes, 0)
 
 
 def set_io_priority(value: int) -> None:

@@ -339,9 +339,10 @@ class Monitor:
         self._loop.forget(each.pidfd)
         exit_code = process.wait_pidfd(each.pidfd)
         os.close(each.pidfd)
+        # Told before the stream ends: whoever sees the end may ask for the exit code at once.
+        self._tell({"event": "exec-exit", "exec_id": each.exec_id, "exit_code": exit_code})
         if each.stdio is not None:
             each.stdio.drain()
-        self._tell({"event": "exec-exit", "exec_id": each.exec_id, "exit_code": exit_code})
 
     def _exec_of(self, message: Message) -> _Exec:
         found = self._execs.get(message["exec_id"])

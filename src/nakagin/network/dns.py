@@ -50,6 +50,11 @@ def answers(query: bytes, reply: bytes) -> bool:
     )
 
 
+def is_useful(reply: bytes) -> bool:
+    """Whether a reply settles the question ("no such name" does), so that no other server need be heard."""
+    return len(reply) >= 12 and reply[3] & 0xF not in {_SERVFAIL, _REFUSED}
+
+
 def failure(query: bytes) -> bytes:
     """The answer "server failure" to a query."""
     end = 12 + len(question_of(query))
@@ -64,10 +69,6 @@ class _Upstream(asyncio.DatagramProtocol):
         self._query = query
         self._done = done
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.DatagramTransport)
-        transport.sendto(self._query)
-
     def datagram_received(self, data: bytes, addr: object) -> None:
         if answers(self._query, data):
             self._done(data)
@@ -79,11 +80,7 @@ class _Upstream(asyncio.DatagramProtocol):
 class _Server(asyncio.DatagramProtocol):
     def __init__(self, forwarder: Forwarder) -> None:
         self._forwarder = forwarder
-        self._transport: asyncio.DatagramTransport | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.DatagramTransport)
-        self._transport = transport
+        self.transport: asyncio.DatagramTransport | None = None
 
     def datagram_received(self, data: bytes, addr: Address) -> None:
         if question_of(data):
@@ -91,8 +88,8 @@ class _Server(asyncio.DatagramProtocol):
 
     async def _reply(self, query: bytes, client: Address) -> None:
         reply = await self._forwarder.ask(query)
-        if self._transport is not None:
-            self._transport.sendto(reply, client)
+        if self.transport is not None:
+            self.transport.sendto(reply, client)
 
 
 class Forwarder:
@@ -112,7 +109,8 @@ class Forwarder:
         """Answer until cancelled. Raises OSError where the port is taken."""
         loop = asyncio.get_running_loop()
         datagrams = _bound(self.address, self.port, socket.SOCK_DGRAM)
-        transport, _ = await loop.create_datagram_endpoint(lambda: _Server(self), sock=datagrams)
+        transport, answering = await loop.create_datagram_endpoint(lambda: _Server(self), sock=datagrams)
+        answering.transport = transport
         try:
             streams = _bound(self.address, self.port, socket.SOCK_STREAM)
             server = await asyncio.start_server(self._converse, sock=streams)
@@ -157,7 +155,7 @@ class Forwarder:
         def done(reply: bytes) -> None:
             if best.done():
                 return
-            if reply[3] & 0xF not in {_SERVFAIL, _REFUSED}:
+            if is_useful(reply):
                 best.set_result(reply)
                 return
             refusals.append(reply)
@@ -175,13 +173,14 @@ class Forwarder:
                     done(failure(ours))
                 else:
                     transports.append(transport)
+                    transport.sendto(ours)
             reply = await asyncio.wait_for(best, _TIMEOUT) if servers else failure(ours)
         except TimeoutError:
             reply = refusals[0] if refusals else failure(ours)
         finally:
             for transport in transports:
                 transport.close()
-        self.failures += reply[3] & 0xF == _SERVFAIL
+        self.failures += not is_useful(reply)
         return query[:2] + reply[2:]
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -202,24 +201,37 @@ class Forwarder:
             writer.close()
 
     async def _ask_by_stream(self, query: bytes) -> bytes:
-        """The answer of the first server that gives one by TCP."""
+        """The first useful answer of all servers to a TCP query; else their failure, or our own."""
         self.queries += 1
-        for each in self.servers():
-            try:
-                async with asyncio.timeout(_TIMEOUT):
-                    reader, writer = await asyncio.open_connection(each, _PORT)
-                    try:
-                        writer.write(struct.pack("!H", len(query)) + query)
-                        (length,) = struct.unpack("!H", await reader.readexactly(2))
-                        reply = await reader.readexactly(length)
-                    finally:
-                        writer.close()
-            except (OSError, asyncio.IncompleteReadError, TimeoutError):
-                continue
-            if answers(query, reply):
-                return reply
+        tasks = [asyncio.create_task(_converse_with(each, query)) for each in self.servers()]
+        best = failure(query)
+        try:
+            for each in asyncio.as_completed(tasks):
+                reply = await each
+                if is_useful(reply):
+                    return reply
+                best = reply or best
+        finally:
+            for task in tasks:
+                task.cancel()
         self.failures += 1
-        return failure(query)
+        return best
+
+
+async def _converse_with(server: str, query: bytes) -> bytes:
+    """One server's answer by TCP; empty where it has none."""
+    try:
+        async with asyncio.timeout(_TIMEOUT):
+            reader, writer = await asyncio.open_connection(server, _PORT)
+            try:
+                writer.write(struct.pack("!H", len(query)) + query)
+                (length,) = struct.unpack("!H", await reader.readexactly(2))
+                reply = await reader.readexactly(length)
+            finally:
+                writer.close()
+    except (OSError, asyncio.IncompleteReadError, TimeoutError):
+        return b""
+    return reply if answers(query, reply) else b""
 
 
 def _bound(address: str, port: int, kind: int) -> socket.socket:

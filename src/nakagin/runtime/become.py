@@ -9,7 +9,7 @@ import os
 import stat
 
 from nakagin.errors import CommandFailed, StepFailed, Unsupported
-from nakagin.kernel import fds, identity, launcher, paths, process, scheduling, seccomp
+from nakagin.kernel import fds, identity, launcher, paths, process, scheduling, seccomp, signals
 from nakagin.runtime import sync
 
 TYPE_CHECKING = False
@@ -269,6 +269,7 @@ def install(filter_: Filter, channel: Channel) -> None:
 
 def execute(program: Program, command: Command, keep: int, channel: Channel) -> NoReturn:
     """Become the user's program, with descriptors 0, 1, 2 and `keep` more. Raises CommandFailed."""
+    signals.restore_defaults()
     # CVE-2024-21626: whatever is still open here closes with execve.
     fds.close_range(3 + keep, on_exec=True)
     verify_directory()

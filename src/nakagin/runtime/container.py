@@ -158,13 +158,14 @@ class Container:
         parent_death_signal: int = 0,
         seccomp_cache: dict[str, bytes] | str | None = None,
         sub_cgroup: str = "",
+        ignore_paused: bool = False,
     ) -> Executed:
         """Run a further process. It is a child of the caller and runs its program when this returns.
 
         Raises Conflict unless created or running, StepFailed, CommandFailed.
         """
         status = self.status
-        if status not in {"created", "running"}:
+        if status not in {"created", "running"} and not (ignore_paused and status == "paused"):
             raise Conflict(f"cannot exec in container {self.id}: it is {status}")
         linux = self.config.get("linux") or {}
         user_namespace = any(each.get("type") == "user" for each in linux.get("namespaces") or ())
@@ -311,7 +312,7 @@ class Container:
 def create(
     *,
     root: str,
-    id: str,  # noqa: A002 - the specification's word
+    id: str,
     bundle: str,
     config: Config,
     warn: Callable[[str], None],
@@ -423,7 +424,7 @@ def create(
     return container
 
 
-def load(root: str, id: str, warn: Callable[[str], None]) -> Container:  # noqa: A002 - the specification's word
+def load(root: str, id: str, warn: Callable[[str], None]) -> Container:
     """The container that another process created. Raises NotFound, Invalid."""
     folder = state.Folder(root, id)
     facts = folder.read()

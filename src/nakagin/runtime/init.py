@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 
 from nakagin.errors import NakaginError, StepFailed
-from nakagin.kernel import abi, fds, keyring, mount, namespaces, paths, process, terminal
+from nakagin.kernel import abi, fds, interfaces, keyring, mount, namespaces, paths, process, terminal
 from nakagin.runtime import become, furnish, hooks, sync
 
 TYPE_CHECKING = False
@@ -109,6 +109,8 @@ def _live(plan: Plan, birth: Birth) -> None:
         os.close(fd)
     if plan.clone_flags & abi.CLONE_NEWCGROUP:
         namespaces.unshare(abi.CLONE_NEWCGROUP)  # after joining: its root is where the process is now
+    if plan.clone_flags & abi.CLONE_NEWNET:
+        _step("bring the loopback interface up", interfaces.set_up, "lo")
     if plan.hostname:
         namespaces.sethostname(plan.hostname)
     if plan.domainname:

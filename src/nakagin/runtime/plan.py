@@ -57,7 +57,7 @@ _DEVICES = (
     ("urandom", 1, 9),
     ("tty", 5, 0),
 )
-_HOOKS = ("prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop")
+HOOKS = ("prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop")
 
 
 class Root:
@@ -230,7 +230,7 @@ def _check_hooks(hooks: dict[str, list[Hook]]) -> None:
     for kind, listed in hooks.items():
         for at, hook in enumerate(listed):
             where = f"hooks.{kind}[{at}]"
-            if kind not in _HOOKS:
+            if kind not in HOOKS:
                 raise Invalid(f"{kind} is not a moment for hooks", where=where)
             if not hook.get("path", "").startswith("/"):
                 raise Invalid("the path must be absolute", where=where)
@@ -251,7 +251,7 @@ def _furniture(
         if not target:
             raise Invalid("the destination is missing", where=where)
         # Relative destinations are an old habit that runc still takes as relative to the root.
-        target = os.path.normpath("/" + target)
+        target = _absolute(target)
         options = parse_options(mount.get("options") or [])
         if mount.get("type") == "cgroup" and not options.bind:
             steps += cgroup_steps(target, options, layout, group, own_cgroups)
@@ -261,7 +261,7 @@ def _furniture(
             dev_is_bound = isinstance(steps[-1], BindMount)
     if not dev_is_bound:
         devices = [*_default_devices(), *(linux.get("devices") or ())]
-        unique = {os.path.normpath(device.get("path", "")): device for device in devices}
+        unique = {_absolute(device.get("path", "")): device for device in devices}
         steps += [_device(device, made.has_user_namespace) for device in unique.values()]
         steps += [MakeLink(path, to, replace=path == "/dev/ptmx") for path, to in _LINKS]
     if made.program.terminal:
@@ -271,6 +271,11 @@ def _furniture(
     steps += [ReadonlyPath(path) for path in linux.get("readonlyPaths") or ()]
     steps += [MaskPath(path) for path in linux.get("maskedPaths") or ()]
     return steps
+
+
+def _absolute(path: str) -> str:
+    """The path below the root; two leading slashes would stay two (POSIX gives them a meaning)."""
+    return os.path.normpath("/" + path.lstrip("/"))
 
 
 def _mount(mount: Mount, target: str, options: MountOptions, linux: Linux, bundle: str, where: str) -> Step:
@@ -329,7 +334,7 @@ def _default_devices() -> list[Device]:
 
 def _device(device: Device, in_user_namespace: bool) -> Step:
     """A node, or where nodes cannot be made (user namespaces) a bind of the host's."""
-    path, kind = os.path.normpath("/" + device.get("path", "")), device.get("type", "")
+    path, kind = _absolute(device.get("path", "")), device.get("type", "")
     if kind not in {"c", "b", "u", "p"}:
         raise Invalid(f"{kind!r} is not a kind of device", where=f"linux.devices {path}")
     if in_user_namespace and kind != "p":

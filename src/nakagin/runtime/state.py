@@ -31,7 +31,7 @@ class Facts:
     def __init__(
         self,
         *,
-        id: str,  # noqa: A002 - the specification's word
+        id: str,
         oci_version: str,
         bundle: str,
         rootfs: str,
@@ -50,7 +50,7 @@ class Facts:
         self.pid_start_ticks = pid_start_ticks
 
 
-def check_id(id: str) -> None:  # noqa: A002 - the specification's word
+def check_id(id: str) -> None:
     """An id becomes a folder's name. Raises Invalid."""
     if not id or id in {".", ".."} or not _LATER.issuperset(id) or id[0] not in _LATER or len(id) > 1024:
         raise Invalid(f"{id!r} is not an id: letters, digits and _+-. are allowed", where="container id")
@@ -61,7 +61,7 @@ class Folder:
 
     __slots__ = ("path",)
 
-    def __init__(self, root: str, id: str) -> None:  # noqa: A002 - the specification's word
+    def __init__(self, root: str, id: str) -> None:
         check_id(id)
         self.path = f"{root}/{id}"
 

@@ -174,7 +174,10 @@ class Layers:
             doomed &= standing
 
     def recover(self) -> None:
-        """At start: forget layers whose folder is gone, and folders that no record names."""
+        """At start, before anything is taken in: forget layers whose folder is gone, and folders that no record
+        names; empty `tmp/`, where the unfinished layers and blobs of an engine that was killed lie."""
+        for name in os.listdir(self._temporary):
+            self._trash.take(os.path.join(self._temporary, name))
         for layer in self.all():
             if not os.path.isdir(self.path(layer)):
                 _log.warning("the folder of the layer %s is gone", layer.chain_id)

@@ -4,7 +4,6 @@ Each room stores its own documents (bytes, in its own codec) under a kind and an
 kind; holds say who keeps an object from being removed. Usable from several threads; every call is short.
 """
 
-# ruff: noqa: A002 - an id is called id
 from __future__ import annotations
 
 import os

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 KIND = "snapshot"
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 _LONGEST_OPTIONS = 4095  # mount(2) takes one page, with its final NUL
-_VOLATILE_MARK = "work/work/incompat/volatile"
+_VOLATILE_MARK = "work/work/incompat"
 _EMPTY = ".empty"  # no key begins with a dot
 
 
@@ -97,7 +97,7 @@ class Snapshots:
             options.append("volatile")
             # Left by the mount before; overlayfs refuses what may have lost writes in a crash of the machine.
             # A container whose machine crashed is started again only if the engine decides so.
-            _remove_directory(os.path.join(self.root, key, _VOLATILE_MARK))
+            self._trash.take(os.path.join(self.root, key, _VOLATILE_MARK))
         if len(",".join(options)) > _LONGEST_OPTIONS:
             raise Unsupported(f"an image of {len(stack)} layers is too high to mount", hint="flatten it")
         mount: Mount = {

@@ -1,0 +1,36 @@
+"""Signals by the C module: the `signal` module makes enums of them, which costs milliseconds of import."""
+
+from __future__ import annotations
+
+from nakagin.errors import Invalid
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import signal as table
+else:
+    import _signal as table
+
+__all__ = ["number_of", "restore_defaults", "table"]
+
+
+def restore_defaults() -> None:
+    """Undo what an executed program would inherit: ignored signals (Python ignores SIGPIPE), blocked ones."""
+    for number in range(1, table.NSIG):
+        if table.getsignal(number) == table.SIG_IGN:
+            table.signal(number, table.SIG_DFL)
+    table.pthread_sigmask(table.SIG_SETMASK, ())
+
+
+def number_of(text: str) -> int:
+    """ "KILL", "sigkill", "RTMIN+3" and "9" -> the number. Raises Invalid."""
+    if text.isdecimal() and int(text) < table.NSIG:
+        return int(text)
+    name = text.upper()
+    name, sign, offset = (name if name.startswith("SIG") else f"SIG{name}").replace("-", "+-").partition("+")
+    number = getattr(table, name, None)
+    if not isinstance(number, int) or name.startswith("SIG_") or (sign and not name.startswith("SIGRTM")):
+        raise Invalid(f"{text} is not a signal")
+    try:
+        return number + int(offset or 0)
+    except ValueError:
+        raise Invalid(f"{text} is not a signal") from None
