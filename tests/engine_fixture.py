@@ -251,7 +251,10 @@ class ScratchEngine:
 
     def stored_files(self) -> set[str]:
         """Every path below the data root, except those of the database that come and go by themselves."""
-        found = (str(path.relative_to(self.data_root)) for path in self.data_root.rglob("*"))
+        found = set()
+        for folder, folders, files in os.walk(self.data_root):  # unlike rglob, it may shrink meanwhile
+            below = os.path.relpath(folder, self.data_root)
+            found |= {os.path.normpath(os.path.join(below, name)) for name in (*folders, *files)}
         return {path for path in found if not path.endswith(("-wal", "-shm", "-journal"))}
 
     def leaks(self) -> list[str]:
