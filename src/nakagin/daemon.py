@@ -304,14 +304,6 @@ def _begin_log(settings: Settings) -> None:
 
 
 def _write_pid(path: str) -> None:
-    """Write the pid file; refuse if a living process is in it."""
-    try:
-        with open(path, encoding="ascii") as file:
-            known = int(file.read().strip() or 0)
-        if known not in {0, os.getpid()} and os.path.exists(f"/proc/{known}"):
-            raise Unavailable(f"process with PID {known} is still running", hint=f"the pid file is {path}")
-    except (FileNotFoundError, ValueError):
-        pass
     os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
     with open(path, "w", encoding="ascii") as file:
         file.write(str(os.getpid()))
@@ -330,9 +322,11 @@ async def serve(settings: Settings) -> None:
     engine = Engine(settings)
     try:
         await engine.start()
+        # Stale ones are overwritten: the locks on both roots already say that no other engine is there.
         _write_pid(settings.pid_file)
         runner = await _open_doors(engine, settings)
         try:
+            engine.go_on()
             notify("READY=1")
             log.info("API listen on %s", ", ".join(settings.address))
             await stop.wait()

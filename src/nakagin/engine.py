@@ -59,7 +59,7 @@ class Engine:
         self.events = EventBus()
         self._zygote = Zygote()
         self._tasks: list[asyncio.Task[None]] = []
-        self._lock = -1
+        self._locks: list[int] = []
 
     async def start(self) -> None:
         """Open the records, start the zygote, recover what a crash left.
@@ -68,7 +68,7 @@ class Engine:
         """
         self._check_privilege()
         self._make_folders()
-        self._lock = _lock(self.settings.data_root)
+        self._locks = [_lock(self.settings.data_root, "data root"), _lock(self.settings.exec_root, "exec root")]
         # First of all: the zygote is forked off while this process is still small.
         await self._zygote.start()
         self._open()
@@ -81,6 +81,9 @@ class Engine:
         self.snapshots.recover()
         self.images.recover()
         await self.containers.recover()
+
+    def go_on(self) -> None:
+        """Begin what goes on beside the API: housekeeping, the firewall's guard, restart policies."""
         self._begin(self._keep_house())
         self._begin(self.networks.watch())
         self._begin(self.containers.resume_policies())
@@ -150,7 +153,7 @@ class Engine:
             capabilities=facts.capabilities, known_capabilities=facts.known_capabilities,
             hostname=facts.system.nodename, cgroup_parent=settings.cgroup, machine=facts.system.machine,
             kernel=facts.system.release, seccomp=_seccomp_profile(settings.seccomp_profile),
-            cgroup_namespace=namespace, ipc_mode=settings.default_ipc_mode, ulimits=settings.ulimits,
+            cgroup_namespace=namespace, ipc_mode=settings.default_ipc_mode, ulimits=settings.ulimits, most_files=facts.most_files,
             shm_size=settings.shm_size, no_new_privileges=settings.no_new_privileges,
             init_path=_find_init(settings.init_path), init_always=settings.init,
         )  # fmt: skip
@@ -177,7 +180,7 @@ class Engine:
 
     async def stop(self) -> None:
         """Let go of everything. Containers run on, unless the settings say otherwise; without any, nothing is left."""
-        if self._lock < 0:
+        if not self._locks:
             return
         if hasattr(self, "containers"):
             if not self.settings.live_restore:
@@ -194,8 +197,8 @@ class Engine:
                 self._leave_nothing()
             self.records.close()
         await self._zygote.stop()
-        os.close(self._lock)
-        self._lock = -1
+        while self._locks:
+            os.close(self._locks.pop())
 
     def _leave_nothing(self) -> None:
         with contextlib.suppress(NakaginError, OSError):
@@ -205,6 +208,8 @@ class Engine:
                 os.rmdir(os.path.join(mount, self.settings.cgroup.strip("/")))
         for name in ("containers", "runtime", "seccomp", "shm", "view"):
             shutil.rmtree(os.path.join(self.settings.exec_root, name), ignore_errors=True)
+        with contextlib.suppress(OSError):
+            os.unlink(os.path.join(self.settings.exec_root, "engine.lock"))
 
     async def info(self) -> dict[str, Any]:
         """The document of GET /info."""
@@ -245,16 +250,16 @@ class Engine:
         }
 
 
-def _lock(data_root: str) -> int:
-    """Take the data root for this process; the lock ends with it. Conflict names who has it."""
-    fd = os.open(os.path.join(data_root, "engine.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+def _lock(folder: str, what: str) -> int:
+    """Take a root folder for this process; the lock ends with it. Conflict names who has it."""
+    fd = os.open(os.path.join(folder, "engine.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         holder = os.read(fd, 32).decode("ascii", "replace").strip()
         os.close(fd)
         raise Conflict(
-            f"the data root {data_root} is in use by another engine (process {holder})",
+            f"the {what} {folder} is in use by another engine (process {holder})",
             hint="end that one, or give this one its own --data-root, --exec-root and --instance",
         ) from None
     os.ftruncate(fd, 0)

@@ -33,6 +33,7 @@ class Host(NamedTuple):
     cgroup_namespace: str = "private"
     ipc_mode: str = "private"
     ulimits: tuple[docker.Ulimit, ...] = ()
+    most_files: int = 1 << 20
     shm_size: int = SHM_SIZE
     no_new_privileges: bool = False
     init_path: str = ""
@@ -106,7 +107,7 @@ def process(
         "env": environment(container, host, identity),
         "cwd": config.working_dir or "/",
         "capabilities": capability_sets(capability_names(container, host), identity.uid),
-        "rlimits": resources.rlimits(wanted.ulimits, host.ulimits),
+        "rlimits": resources.rlimits(wanted.ulimits, host.ulimits, host.most_files),
         "oomScoreAdj": wanted.oom_score_adj,
     }
     if options.no_new_privileges:

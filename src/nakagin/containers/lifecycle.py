@@ -289,7 +289,7 @@ class Containers:
         the call and the await (the docker CLI starts the container only after it has seen them).
         """
         capsule = self._shelf.find(reference)
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        waiter: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
         match condition:
             case "" | "not-running":
                 if capsule.record.running or capsule.record.facts.restarting:
@@ -304,14 +304,13 @@ class Containers:
                 raise Invalid(f'invalid condition: "{condition}"', hint="not-running, next-exit or removed")
         return self._await_end(capsule, waiter)
 
-    async def _await_end(self, capsule: Capsule, waiter: asyncio.Future[None]) -> WaitResult:
+    async def _await_end(self, capsule: Capsule, waiter: asyncio.Future[str | None]) -> WaitResult:
         try:
-            await waiter
+            error = await waiter
         finally:
             capsule.exit_waiters.discard(waiter)
             capsule.removal_waiters.discard(waiter)
-        facts = capsule.record.facts
-        return WaitResult(facts.exit_code, facts.error or None)
+        return WaitResult(capsule.record.facts.exit_code, error)
 
     # -- looking ---------------------------------------------------------------------------------
 

@@ -151,7 +151,7 @@ class Watch:
         if again:
             self._restart_later(capsule)
             return
-        capsule.wake(capsule.exit_waiters)
+        capsule.wake(capsule.exit_waiters, record.facts.error or None)
         if record.host_config.auto_remove and not capsule.held_for_restart:
             await self._remove_automatically(capsule)
 
