@@ -37,6 +37,8 @@ SAME = [
     "--network container:abc b",
     "--network none --link a b",
     "--network bridge b",
+    "--network host --network bridge b",
+    "--network none --mac-address 92:d0:c6:0a:29:33 b",
     "--network bridge --ip 1.2.3.4 b",
     "--restart on-failure:3 --health-cmd true --health-interval 5s --health-retries 2 --health-start-period 1m"
     " --health-start-interval 1s --health-timeout 1.5s b",
@@ -76,7 +78,7 @@ REFUSED = [
     "--ulimit nofile=5:3 b", "--ulimit foo=3 b", "-e =x b", "-a foo b", "--cpus x b", "--cpus 1.0000000001 b",
     "--memory-swappiness 101 b", "--device-read-bps sda b", "--device-read-bps /dev/x:zz b", "--add-host x b",
     "--add-host a:b b", "--dns x b", "--mac-address zz b", "--network a,ip=x b", "--network x --network x b",
-    "--network host --network-alias a b", "--pid foo b", "--userns x b", "--uts x b", "--cgroupns x b",
+    "--network host --network-alias a b", "--network bridge --network foo b", "--pid foo b", "--userns x b", "--uts x b", "--cgroupns x b",
     "--security-opt foo b", "--security-opt seccomp=/nonexistent b", "--log-driver none --log-opt a=b b",
     "--device foo b", "--device /dev/x:/y:zz b", "--device-cgroup-rule foo b", "--health-cmd x --no-healthcheck b",
     "--health-interval 1 b", "--health-interval -1s b", "--health-retries -1 b", "--env-file /nonexistent b",

@@ -78,25 +78,20 @@ def endpoints(options: Options) -> tuple[str, dict[str, Endpoint]]:
         if name in seen:
             raise Invalid(f'network "{name}" is specified multiple times')
         seen.add(name)
-        if len(given) > 1 and not _user_defined(name):
+        if _user_defined(name) != _user_defined(given[0][0]):
             raise Invalid(
                 "conflicting options: cannot attach both user-defined and non-user-defined network-modes"
             )
         chosen = _with_flags(endpoint, options) if index == 0 else endpoint
         if chosen.get("Aliases") and not _user_defined(name):
             raise Invalid("network-scoped aliases are only supported for user-defined networks")
-        if _takes_endpoint(name):
+        if chosen or index or _user_defined(name) or name == "default":
             config[name] = {**_EMPTY, **chosen}
     return given[0][0], config
 
 
 def _user_defined(name: str) -> bool:
     return name not in ("default", "bridge", "host", "none", "nat") and not name.startswith("container:")
-
-
-def _takes_endpoint(name: str) -> bool:
-    """Without a network of its own a container has no endpoint to configure."""
-    return name not in ("host", "none") and not name.startswith("container:")
 
 
 def _with_flags(endpoint: Endpoint, options: Options) -> Endpoint:
