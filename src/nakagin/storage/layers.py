@@ -93,7 +93,7 @@ class Layers:
             space = os.fstatvfs(root)
             free = max(space.f_bavail * space.f_frsize - _FREE_AT_LEAST, 0)
             _, plain = decompressed(diff)
-            measured = _Measured(plain, min(self._bounds.size, free))
+            measured = _Measured(plain, self._bounds.size, free)
             unpacker = Unpacker(root, lower, self._bounds)
             reader = TarReader(measured)
             unpacker.run(reader)
@@ -218,21 +218,24 @@ def _boot() -> str:
 
 
 class _Measured:
-    """A stream that knows its digest, and ends with Exhausted where it is longer than it may be."""
+    """A stream that knows its digest, and ends with Exhausted where it is longer than the bound or the free space."""
 
-    def __init__(self, stream: Readable, bound: int) -> None:
+    def __init__(self, stream: Readable, bound: int, free: int) -> None:
         self._stream = stream
         self._hash = hasher()
-        self._left = bound
+        self._bound = bound
+        self._free = free
+        self._size = 0
 
     def read(self, size: int, /) -> bytes:
         data = self._stream.read(size)
-        self._left -= len(data)
-        if self._left < 0:
+        self._size += len(data)
+        if self._size > self._bound:
             raise Exhausted(
-                "the layer is larger uncompressed than there is room or than the bound allows",
-                hint="free disk space below the data root, or raise the bound",
+                f"the layer has more than {self._bound} bytes uncompressed", hint="raise the bound"
             )
+        if self._size > self._free:
+            raise Exhausted("no space left to unpack the layer", hint="free disk space below the data root")
         self._hash.update(data)
         return data
 
