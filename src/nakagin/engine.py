@@ -11,7 +11,6 @@ import shutil
 from collections.abc import Coroutine
 from typing import Any
 
-
 from nakagin import machine
 from nakagin.cgroups.layout import detect
 from nakagin.containers.bundle import Host
@@ -68,7 +67,10 @@ class Engine:
         """
         self._check_privilege()
         self._make_folders()
-        self._locks = [_lock(self.settings.data_root, "data root"), _lock(self.settings.exec_root, "exec root")]
+        self._locks = [
+            _lock(self.settings.data_root, "data root"),
+            _lock(self.settings.exec_root, "exec root"),
+        ]
         # First of all: the zygote is forked off while this process is still small.
         await self._zygote.start()
         self._open()
@@ -128,7 +130,7 @@ class Engine:
             events=self.events, cgroups=self.cgroups, host=self._host(), limits=self.machine.limits,
             logs=LogDefaults(settings.log_driver, tuple(settings.log_opts.items())),
             names=NameService(settings.dns, settings.dns_search, settings.dns_opts, settings.host_gateway_ip),
-            default_runtime=settings.default_runtime,
+            foreign_runtimes=tuple(settings.runtimes), default_runtime=settings.default_runtime,
         )  # fmt: skip
         if settings.default_runtime not in around.runtimes:
             raise Invalid(
@@ -153,7 +155,8 @@ class Engine:
             capabilities=facts.capabilities, known_capabilities=facts.known_capabilities,
             hostname=facts.system.nodename, cgroup_parent=settings.cgroup, machine=facts.system.machine,
             kernel=facts.system.release, seccomp=_seccomp_profile(settings.seccomp_profile),
-            cgroup_namespace=namespace, ipc_mode=settings.default_ipc_mode, ulimits=settings.ulimits, most_files=facts.most_files,
+            cgroup_namespace=namespace, ipc_mode=settings.default_ipc_mode, ulimits=settings.ulimits,
+            most_files=facts.most_files,
             shm_size=settings.shm_size, no_new_privileges=settings.no_new_privileges,
             init_path=_find_init(settings.init_path), init_always=settings.init,
         )  # fmt: skip

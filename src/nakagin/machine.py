@@ -99,7 +99,7 @@ def info(
     id: str,
     containers: dict[str, int],
     images: int,
-    listeners: int,  # noqa: A002
+    listeners: int,
 ) -> dict[str, Any]:
     """The document of GET /info."""
     memory = "memory" in cgroups.controllers

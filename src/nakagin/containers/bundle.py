@@ -196,7 +196,7 @@ def _linux(container: Container, host: Host, moment: Moment, options: security.S
 
 
 def _sysctls(wanted: docker.HostConfig) -> dict[str, str]:
-    """Docker's defaults for a network of the container's own (any port and ping without privilege), then the request's."""
+    """For a network of its own Docker's defaults (any port, and ping, without privilege); then the request's."""
     own = namespaces.network_mode(wanted.network_mode).mode in {"private", "none"}
     standard = {"net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ping_group_range": "0 2147483647"}
     return {**(standard if own else {}), **wanted.sysctls}

@@ -32,6 +32,7 @@ async def create(
     config = request.merge_with_image(body, image)
     host = _join_by_id(shelf, request.settle_host_config(body.host_config, around))
     warnings = request.check(config, host, around)
+    config = _shared_hostname(shelf, config, host)
     specs = mounts.settle(host, config.volumes, _inherited(shelf, host))
     _check_sources(specs)
     record = Container(
@@ -71,6 +72,17 @@ def _join_by_id(shelf: Shelf, host: docker.HostConfig) -> docker.HostConfig:
     fields = {"pid": "pid_mode", "ipc": "ipc_mode", "network": "network_mode"}
     changes = {fields[kind]: f"container:{shelf.find(of).id}" for kind, of in namespaces.joined(host).items()}
     return msgspec.structs.replace(host, **changes) if changes else host
+
+
+def _shared_hostname(
+    shelf: Shelf, config: docker.ContainerConfig, host: docker.HostConfig
+) -> docker.ContainerConfig:
+    """A container on another's network has the other's name too, as /etc/hosts is the other's."""
+    mode = namespaces.network_mode(host.network_mode)
+    if mode.mode != "container":
+        return config
+    other = shelf.find(mode.of).record
+    return msgspec.structs.replace(config, hostname=other.config.hostname or other.id[:12])
 
 
 def _inherited(shelf: Shelf, host: docker.HostConfig) -> list[MountSpec]:

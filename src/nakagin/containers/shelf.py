@@ -104,7 +104,7 @@ class Shelf:
     def __len__(self) -> int:
         return len(self._capsules)
 
-    def get(self, id: str) -> Capsule | None:  # noqa: A002
+    def get(self, id: str) -> Capsule | None:
         """The capsule of a full id."""
         return self._capsules.get(id)
 
