@@ -40,7 +40,7 @@ def test_links_addresses_and_routes_are_made_and_listed() -> None:
                     master=index,
                     mtu=1400,
                 ),
-                netlink.set_hairpin("v0"),
+                netlink.set_port("v0", hairpin=True, isolated=False),
             ]
         )
         kernel.send([netlink.add_route(index, "br0", "10.9.0.0/16", "10.0.0.2")])

@@ -156,6 +156,18 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
     assert left == []
 
 
+async def death(pidfd: int) -> None:
+    """Wait until the process has ended, and close its descriptor."""
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_reader(pidfd, ended.set)
+    try:
+        await asyncio.wait_for(ended.wait(), 20)
+    finally:
+        loop.remove_reader(pidfd)
+        os.close(pidfd)
+
+
 async def everything(sock: socket.socket) -> bytes:
     loop = asyncio.get_running_loop()
     received = b""
@@ -273,11 +285,7 @@ async def test_an_exit_while_nobody_listens_is_recorded(rig: Rig) -> None:
     pid = container.monitor.pid
     container.monitor.close()
     Path(f"/proc/{pid}/root/go").touch()
-    ended = asyncio.get_running_loop().create_future()
-    asyncio.get_running_loop().add_reader(pidfd, lambda: ended.done() or ended.set_result(None))
-    await asyncio.wait_for(ended, 20)
-    asyncio.get_running_loop().remove_reader(pidfd)
-    os.close(pidfd)
+    await death(pidfd)
     assert json.loads((container.run_dir / "exit.json").read_text())["exit_code"] == 4
     with pytest.raises(Unavailable):
         await Monitor.connect(str(container.run_dir), lambda _: None)
@@ -290,11 +298,7 @@ async def test_a_killed_monitor_takes_only_its_own_container(rig: Rig) -> None:
     pidfd = os.pidfd_open(one.monitor.pid)
     os.kill(json.loads((one.run_dir / "monitor.json").read_text())["monitor_pid"], signal.SIGKILL)
     assert (await one.exit())["event"] == "lost"
-    ended = asyncio.get_running_loop().create_future()
-    asyncio.get_running_loop().add_reader(pidfd, lambda: ended.done() or ended.set_result(None))
-    await asyncio.wait_for(ended, 20)
-    asyncio.get_running_loop().remove_reader(pidfd)
-    os.close(pidfd)
+    await death(pidfd)
     assert (await other.monitor.request("state"))["status"] == "running"
     _remove_cgroup(one.request["cgroup_path"])
 
@@ -310,11 +314,7 @@ def _remove_cgroup(path: str) -> None:
 async def test_a_killed_zygote_is_replaced(rig: Rig) -> None:
     pidfd = os.pidfd_open(rig.zygote.pid)
     os.kill(rig.zygote.pid, signal.SIGKILL)
-    ended = asyncio.get_running_loop().create_future()
-    asyncio.get_running_loop().add_reader(pidfd, lambda: ended.done() or ended.set_result(None))
-    await asyncio.wait_for(ended, 20)
-    asyncio.get_running_loop().remove_reader(pidfd)
-    os.close(pidfd)
+    await death(pidfd)
     container = await rig.launch("true")
     assert (await container.exit())["exit_code"] == 0
 

@@ -12,6 +12,7 @@ import os
 import signal
 import socket
 import threading
+import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
@@ -110,6 +111,16 @@ class Host:
             raise
         return connected
 
+    def connect_soon(self, address: str, port: int) -> socket.socket:
+        """The same for a way that may not be open yet: try for ten seconds."""
+        deadline = time.monotonic() + 10
+        while True:
+            try:
+                return self.connect(address, port, timeout=0.5)
+            except OSError:
+                if time.monotonic() > deadline:
+                    raise
+
 
 @contextlib.contextmanager
 def hosts(count: int) -> Iterator[list[Host]]:
@@ -148,10 +159,12 @@ class Greeter:
         self._sockets = []
         with host.inside():
             for port in ports:
-                stream = socket.create_server((address, port), reuse_port=False)
+                dual = ":" in address
+                family = socket.AF_INET6 if dual else socket.AF_INET
+                stream = socket.create_server((address, port), family=family, dualstack_ipv6=dual)
                 self._sockets.append(stream)
                 threading.Thread(target=self._serve, args=(stream,), daemon=True).start()
-                datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+                datagrams = socket.socket(family, socket.SOCK_DGRAM)
                 datagrams.bind((address, port))
                 self._sockets.append(datagrams)
                 threading.Thread(target=self._echo, args=(datagrams,), daemon=True).start()

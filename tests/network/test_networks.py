@@ -168,6 +168,72 @@ def test_containers_do_not_reach_this_machines_loopback() -> None:
 
 
 @in_namespace
+def test_ipv6_on_the_default_bridge() -> None:
+    with hosts(2) as (web, outside):
+        cable(outside, "fd00:a::2/64", "fd00:a::1/64")
+        networks = started(fixed_cidr_v6="fd00:17::/64")
+        attached = attach(networks, web, "web", publish(8080))
+        assert attached.endpoint.addresses == ("172.17.0.2/16", "fd00:17::2/64")
+        Greeter(web, "web", range(80, 81), address="::")
+        # The kernel lets up to a second pass before a bridge that got its first port speaks IPv6.
+        assert greeting(outside.connect_soon("fd00:a::1", 8080)) == "web 80 fd00:a::2"
+        assert greeting(web.connect("fd00:17::1", 8080)) == "web 80 fd00:17::1"
+        with socket.create_connection(("::1", 8080), 5):
+            assert select.select([attached.sockets[1]], [], [], 5)[0], "::1 is the proxy's"
+
+
+@in_namespace
+@pytest.mark.parametrize("filtered", ["0", "1"])
+def test_containers_may_be_kept_apart(filtered: str) -> None:
+    with (
+        contextlib.suppress(FileNotFoundError),
+        open("/proc/sys/net/bridge/bridge-nf-call-iptables", "w") as file,
+    ):
+        file.write(filtered)
+    with hosts(2) as (web, other):
+        networks = started(icc=False)
+        attach(networks, web, "web", publish(8080))
+        attach(networks, other, "other")
+        Greeter(web, "web", range(80, 81))
+        with refused():
+            other.connect("172.17.0.2", 80, timeout=0.3)
+        assert greeting(other.connect("172.17.0.1", 8080)).startswith("web")
+        assert greeting(web.connect("172.17.0.1", 8080)).startswith("web")
+
+
+@in_namespace
+def test_datagram_flows_to_a_container_that_went_are_forgotten() -> None:
+    async def release(networks: Networks) -> None:
+        watching = asyncio.create_task(networks.watch())
+        networks.release("id-web")
+        async with asyncio.timeout(5):
+            while True:
+                with open("/proc/net/nf_conntrack", encoding="ascii") as table:
+                    if "172.17.0.2" not in table.read():
+                        break
+                await asyncio.sleep(0)
+        watching.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await watching
+
+    with hosts(2) as (web, outside):
+        cable(outside, "10.0.0.2/24", "10.0.0.1/24")
+        networks = started()
+        attach(networks, web, "web", publish(5300, 81, "udp")).close()
+        Greeter(web, "web", range(81, 82))
+        assert ask(outside.open(socket.SOCK_DGRAM), "10.0.0.1", 5300).startswith("web")
+        asyncio.run(release(networks))
+
+
+@in_namespace
+def test_other_firewalls_that_drop_forwarded_packets_are_named(caplog: pytest.LogCaptureFixture) -> None:
+    chain = "{ type filter hook forward priority 0; policy drop; }"
+    subprocess.run(["nft", f"add table ip filter; add chain ip filter FORWARD {chain}"], check=True)
+    started().allocate("bridge", "c", "c")
+    assert "firewall chain ip filter FORWARD drops forwarded packets" in caplog.text
+
+
+@in_namespace
 def test_a_range_keeps_its_port_numbers() -> None:
     with hosts(2) as (web, outside):
         cable(outside, "10.0.0.2/24", "10.0.0.1/24")
@@ -248,6 +314,14 @@ def test_after_an_engine_restart_the_living_are_known_and_the_dead_forgotten() -
 
 
 @in_namespace
+def test_after_a_restart_with_nobody_attached_the_next_container_gets_an_address() -> None:
+    store = Store()
+    started(store).cleanup()
+    with hosts(1) as (web,):
+        assert attach(started(store), web, "web").endpoint.addresses == ("172.17.0.2/16",)
+
+
+@in_namespace
 def test_a_deleted_bridge_and_table_come_back_with_the_containers_on_them() -> None:
     store = Store()
     with hosts(2) as (web, other):
@@ -291,6 +365,9 @@ def test_a_flushed_firewall_is_restored_by_itself() -> None:
 def test_the_subnet_avoids_routes_in_use_and_follows_bip() -> None:
     with hosts(1) as (outside,):
         cable(outside, "172.17.9.2/24", "172.17.9.1/24")
+        with netlink.Socket() as kernel:
+            index = socket.if_nametoindex("outside")
+            kernel.send([netlink.add_route(index, "outside", "128.0.0.0/1", "172.17.9.2")])
         store = Store()
         assert started(store).get("bridge").subnets[0].subnet == "172.18.0.0/16"
         given = started(store, bridge_address="10.77.0.1/24", fixed_cidr="10.77.0.128/25")

@@ -34,6 +34,14 @@ def parent(pid: int) -> int:
     return int(status_field(Path(f"/proc/{pid}/status").read_text(), "PPid"))
 
 
+def is_gone(pid: int) -> bool:
+    """Whether the process has ended; whoever must bury it may take its time."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] in "ZX"
+    except OSError:
+        return True
+
+
 def cgroup_file(pid: int, controller: str, v1_name: str, v2_name: str) -> str:
     """A file of the process's cgroup, whichever version the controller is on."""
     v2_path = ""

@@ -108,8 +108,8 @@ def test_corrupt_archives(cli: Cli, engine: ScratchEngine, tmp_path: Path) -> No
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 24 MB."""
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "none", str(tmp_path)], check=True)
+    """A file system of 100 MB."""
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=100m", "none", str(tmp_path)], check=True)
     yield tmp_path
     subprocess.run(["umount", str(tmp_path)], check=True)
 
@@ -120,7 +120,7 @@ def test_full_disk(small_disk: Path) -> None:
         engine.start()
         engine.bootstrap_busybox()
         engine.docker("run", "--name", "full", "busybox", "dd", "if=/dev/zero", "of=/file", "bs=1M", check=1)
-        big = subprocess.run(["tar", "-c", "/usr/bin/python3.11"], capture_output=True, check=True).stdout
+        big = subprocess.run(["tar", "-c", "/usr/lib/python3"], capture_output=True, check=True).stdout
         refused = subprocess.run(
             engine.docker_argv("import", "-", "big"), input=big, env=engine.environment(),
             capture_output=True, check=False,

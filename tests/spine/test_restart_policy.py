@@ -7,7 +7,7 @@ import signal
 
 import pytest
 from tests.engine_fixture import ScratchEngine, await_until
-from tests.spine.observe import init_pid, inspect
+from tests.spine.observe import init_pid, inspect, is_gone
 
 pytestmark = pytest.mark.root
 
@@ -62,7 +62,7 @@ def test_policies_across_a_restart_of_the_engine(own_engine: ScratchEngine) -> N
     engine.kill9()
     for pid in pids:  # the programs end while no engine is there to see it
         os.kill(pid, signal.SIGKILL)
-    await_until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in pids), "the programs to end")
+    await_until(lambda: all(is_gone(pid) for pid in pids), "the programs to end")
     engine.restart()
 
     def running() -> set[str]:

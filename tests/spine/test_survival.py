@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.engine_fixture import ScratchEngine, await_until
-from tests.spine.observe import init_pid, inspect, parent
+from tests.spine.observe import init_pid, inspect, is_gone, parent
 
 pytestmark = pytest.mark.root
 
@@ -45,7 +45,7 @@ def await_lines(progress: Path, lines: int) -> None:
 
 
 def await_end(pid: int) -> None:
-    await_until(lambda: not os.path.exists(f"/proc/{pid}"), "the program to end")
+    await_until(lambda: is_gone(pid), "the program to end")
 
 
 def expected(lines: int) -> str:
@@ -60,7 +60,7 @@ def test_no_line_is_lost_when_the_engine_dies(own_engine: ScratchEngine, tmp_pat
         await_lines(tmp_path, mark)
         engine.kill9()
         await_lines(tmp_path, mark + 300)  # without an engine
-        assert os.path.exists(f"/proc/{pid}"), "the container died with its engine"
+        assert not is_gone(pid), "the container died with its engine"
         engine.restart()
         assert init_pid(engine, "printer") == pid
         assert inspect(engine, "printer", "{{.State.Status}}") == "running"
@@ -125,7 +125,7 @@ def test_a_killed_monitor_takes_only_its_own_container(own_engine: ScratchEngine
     pid = init_pid(engine, "victim")
     os.kill(parent(pid), signal.SIGKILL)
     await_until(lambda: inspect(engine, "victim", "{{.State.Status}}") == "exited", "the news")
-    assert not os.path.exists(f"/proc/{pid}"), "the program outlived its monitor"
+    assert is_gone(pid), "the program outlived its monitor"
     assert inspect(engine, "victim", "{{.State.ExitCode}}") == "137"
     assert inspect(engine, "victim", "{{.State.Error}}"), "the engine does not say what happened"
     assert inspect(engine, "witness", "{{.State.Status}}") == "running"
@@ -144,7 +144,7 @@ def test_a_monitor_killed_while_the_engine_is_dead(own_engine: ScratchEngine) ->
     os.kill(parent(pid), signal.SIGKILL)
     engine.restart()
     await_until(lambda: inspect(engine, "victim", "{{.State.Status}}") == "exited", "the truth")
-    await_until(lambda: not os.path.exists(f"/proc/{pid}"), "the program to end")
+    await_until(lambda: is_gone(pid), "the program to end")
     assert inspect(engine, "victim", "{{.State.ExitCode}}") == "137"
     engine.docker("rm", "victim")
 
@@ -169,6 +169,6 @@ def test_a_polite_end_keeps_containers_too(own_engine: ScratchEngine) -> None:
     engine.docker("run", "-d", "--name", "kept", "busybox", "sleep", "300")
     pid = init_pid(engine, "kept")
     assert engine.terminate() == 0
-    assert os.path.exists(f"/proc/{pid}")
+    assert not is_gone(pid)
     engine.restart()
     assert init_pid(engine, "kept") == pid

@@ -30,6 +30,7 @@ class OomWatch:
         if group.layout.version("memory") == 2:
             self._fd = os.open(f"{directory}/memory.events", os.O_RDONLY | os.O_CLOEXEC)
             self.mask = select.EPOLLPRI
+            os.read(self._fd, 4096)  # only what comes after a read is news
         elif directory:
             self._fd = _register_v1(directory)
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .limits import Plan
 
 _SIGKILL = 9  # the signal module costs milliseconds of import on the runtime's start path
+_KILL_ROUNDS = 1000
 
 
 class Group:
@@ -133,10 +134,7 @@ class Group:
         """Let the processes go on. Raises Unsupported, StepFailed."""
         directory = self._freezer()
         try:
-            if self.layout.version("freezer") == 1:
-                files.write(f"{directory}/freezer.state", "THAWED")
-            else:
-                files.write(f"{directory}/cgroup.freeze", "0")
+            tree.thaw(directory, self.layout.version("freezer"))
         except OSError as error:
             raise _failed(f"thaw cgroup {self.path}", error) from None
 
@@ -148,9 +146,9 @@ class Group:
         return bool(directory) and files.read_or_empty(f"{directory}/cgroup.freeze").strip() == "1"
 
     def kill(self, number: int = _SIGKILL) -> None:
-        """Send the signal to every process of the group, and to those they fork meanwhile (SIGKILL only).
+        """Send the signal to every process of the group, and to those they fork meanwhile.
 
-        Returns at once; the processes are dying, not dead. Raises StepFailed.
+        SIGKILL also ends a pause. Returns at once; the processes are dying, not dead. Raises StepFailed.
         """
         try:
             if number == _SIGKILL and self.layout.mode == "v2":
@@ -158,7 +156,7 @@ class Group:
                 if os.path.exists(f"{directory}/cgroup.kill"):  # Linux 5.14
                     files.write(f"{directory}/cgroup.kill", "1")
                     return
-            self._kill_frozen(number)
+            self._signal_all(number)
         except OSError as error:
             raise _failed(f"kill cgroup {self.path}", error) from None
 
@@ -265,19 +263,31 @@ class Group:
             raise Unsupported("cannot pause: this machine has no freezer", hint=self.layout.reason or None)
         return directory
 
-    def _kill_frozen(self, number: int) -> None:
-        """Signal everyone while nobody can fork, exit or reuse a pid; then thaw: on v1 SIGKILL needs it."""
-        stop = number == _SIGKILL and bool(self.directory("freezer")) and bool(self.pids())
-        was_frozen = self.frozen()
-        if stop and not was_frozen:
-            self.freeze()
-        for pid in self.pids():
-            try:
-                os.kill(pid, number)
-            except ProcessLookupError:
-                pass
-        if stop:
-            self.thaw()
+    def _signal_all(self, number: int) -> None:
+        """Signal everyone, and who appears meanwhile; for SIGKILL with forks held back where possible.
+
+        Freezing is begun, not waited for: a process that hangs in the kernel must not save the others. Those
+        that freeze can neither fork nor exit (no pid is reused); thawing lets them die (v1 needs it).
+        """
+        freezer = self.directory("freezer") if number == _SIGKILL else ""
+        seen = {0}  # what a process of another pid namespace is called here; kill(0) would hit ourselves
+        held = bool(freezer) and bool(self.pids())
+        if held:
+            tree.begin_freeze(freezer, self.layout.version("freezer"))
+        try:
+            for _ in range(_KILL_ROUNDS):
+                new = set(self.pids()) - seen
+                if not new:
+                    break
+                for pid in new:
+                    try:
+                        os.kill(pid, number)
+                    except ProcessLookupError:
+                        pass
+                seen |= new
+        finally:
+            if held:
+                tree.thaw(freezer, self.layout.version("freezer"))
 
 
 def _failed(step: str, error: OSError, hint: str | None = None) -> StepFailed:

@@ -30,6 +30,29 @@ def inherit_cpuset(mount: str, path: str) -> None:
             files.write(f"{directory}/{name}", files.read(f"{mount}{parent}/{name}").strip())
 
 
+def begin_freeze(directory: str, version: int) -> None:
+    """Tell the processes to freeze, without waiting. A group that is gone is fine. Raises OSError."""
+    _tell(directory, version, "FROZEN", "1")
+
+
+def thaw(directory: str, version: int) -> None:
+    """Let the processes go on. A group that is gone is fine. Raises OSError."""
+    _tell(directory, version, "THAWED", "0")
+
+
+def _tell(directory: str, version: int, v1: str, v2: str) -> None:
+    try:
+        if version == 1:
+            files.write(f"{directory}/freezer.state", v1)
+        else:
+            files.write(f"{directory}/cgroup.freeze", v2)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        if error.errno != errno.ENODEV:
+            raise
+
+
 def freeze_v1(directory: str) -> None:
     """Freeze and wait. A process on its way through fork can leave the kernel at FREEZING for good:
     thawing and freezing again gets it out (as runc does). Raises OSError (ETIMEDOUT)."""

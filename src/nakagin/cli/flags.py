@@ -25,6 +25,12 @@ class HelpAsked(Exception):  # noqa: N818 -- not an error: a request
     """--help was among the flags."""
 
 
+def _filter(text: str) -> str:
+    if "=" not in text:
+        raise ValueError("bad format of filter (expected name=value)")
+    return text
+
+
 # kind (the word in the help text) → (check one value, default); a list default collects values.
 KINDS: dict[str, tuple[Checker, object]] = {
     "string": (str, ""),
@@ -38,7 +44,7 @@ KINDS: dict[str, tuple[Checker, object]] = {
     "list": (str, []),
     "strings": (str, []),
     "map": (str, []),
-    "filter": (str, []),
+    "filter": (_filter, []),
     "network": (str, []),
     "mount": (str, []),
     "ulimit": (str, []),

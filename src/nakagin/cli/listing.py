@@ -54,11 +54,14 @@ def show(rows: Iterable[Row], template: str, default: Sequence[str], headers: Ma
 
 def row_renderer(template: str, headers: Mapping[str, str]) -> Callable[[Row | None], str]:
     """A function that renders one row; None renders the headers. Its JSON has all fields but functions."""
-    from nakagin.cli.templates import Template
+    from nakagin.cli.templates import Template, TemplateError
     from nakagin.cli.templates.values import to_json
 
     text = template.replace("\\t", "\t").replace("\\n", "\n")
-    row_template = Template(text, {"json": lambda value: to_json(_plain(value))})
+    try:
+        row_template = Template(text, {"json": lambda value: to_json(_plain(value))})
+    except TemplateError as error:
+        raise TemplateError(f"failed to parse template: {error.message}") from None
     as_header = dict.fromkeys(
         ("json", "join", "title", "lower", "upper", "truncate", "pad", "println"), _first
     )
@@ -67,7 +70,10 @@ def row_renderer(template: str, headers: Mapping[str, str]) -> Callable[[Row | N
     def render(row: Row | None) -> str:
         if row is None:
             return header_template.render({**headers, "Label": _label_header})
-        return row_template.render(row, strict=True)
+        try:
+            return row_template.render(row, absent={})
+        except TemplateError as error:
+            raise TemplateError(f"failed to execute template: {error.message}") from None
 
     return render
 
@@ -105,13 +111,9 @@ def timestamp(seconds: int) -> str:
 
 
 def filters(given: Iterable[str]) -> dict[str, list[str]]:
-    """-f/--filter values → the engine's filters; Invalid for one without "="."""
-    from nakagin.errors import Invalid
-
+    """-f/--filter values → the engine's filters."""
     found: dict[str, list[str]] = {}
     for each in given:
-        name, equals, value = each.partition("=")
-        if not equals:
-            raise Invalid("bad format of filter (expected name=value)")
+        name, _, value = each.partition("=")
         found.setdefault(name.strip().lower(), []).append(value.strip())
     return found

@@ -97,6 +97,10 @@ def _dispatch(settings: Options, words: list[str]) -> int:
 
         sys.stdout.write(noun_help(words[0]))
         return 0
+    if words[0] in registry.NOUNS and words[1].startswith("-"):
+        error = UsageError(f"unknown {'flag' if words[1].startswith('--') else 'shorthand flag'}: {words[1]}")
+        _usage(error, "COMMAND", f" {words[0]}")
+        return 125
     try:
         full, written, used = registry.find(words)
     except NotFound as error:
@@ -128,7 +132,8 @@ def _usage(error: UsageError, usage: str, name: str) -> None:
     complain(f"{error.message}\n")
     if error.hint:
         complain(f"{error.hint[0].upper()}{error.hint[1:]}\n")
-    complain(f"Usage:  {PROGRAM}{name} {usage}\n\nRun '{PROGRAM}{name} --help' for more information")
+    verb = "See" if "requires at least" in error.message else "Run"
+    complain(f"Usage:  {PROGRAM}{name} {usage}\n\n{verb} '{PROGRAM}{name} --help' for more information")
 
 
 def _connect(settings: Options) -> Client:

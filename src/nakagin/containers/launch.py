@@ -11,14 +11,14 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from nakagin.containers import bundle, devices, namespaces, request, resources, rootfs, rootview, users
-from nakagin.errors import Conflict, Invalid, NakaginError, StepFailed
+from nakagin.errors import Conflict, Invalid, StepFailed
 from nakagin.kernel import abi, mount
 from nakagin.network import names
 from nakagin.network.model import PortRequest
 
 if TYPE_CHECKING:
     from nakagin.containers.model import Container, MountSpec
-    from nakagin.containers.shelf import Capsule, Shelf
+    from nakagin.containers.shelf import Capsule, PendingAttach, Shelf
     from nakagin.containers.surroundings import Surroundings
     from nakagin.monitor.launch import Monitor
     from nakagin.monitor.protocol import Message
@@ -37,7 +37,20 @@ async def launch(shelf: Shelf, around: Surroundings, capsule: Capsule, on_event:
 
     Raises CommandFailed, StepFailed, Conflict (port, joined container), Invalid.
     """
-    record = capsule.record
+    pending = list(capsule.pending)
+    capsule.pending.clear()
+    try:
+        return await _launch(shelf, around, capsule.record, pending, on_event)
+    except OSError as error:
+        raise StepFailed("start the container", str(error), errno=error.errno or 0) from error
+    finally:
+        for each in pending:
+            each.socket.close()
+
+
+async def _launch(
+    shelf: Shelf, around: Surroundings, record: Container, pending: Sequence[PendingAttach], on_event: OnEvent
+) -> Monitor:
     run_dir = around.run_dir(record.id)
     with ExitStack() as undo:
         undo.callback(shutil.rmtree, run_dir, ignore_errors=True)
@@ -56,14 +69,11 @@ async def launch(shelf: Shelf, around: Surroundings, capsule: Capsule, on_event:
                 block_numbers=devices.block_numbers(resources.block_devices(record.host_config)), shared_shm=shared,
             )  # fmt: skip
             _write_config(run_dir, bundle.configuration(record, around.host, moment))
-            message, fds = _message(around, capsule, attachment)
+            message, fds = _message(around, record, attachment, pending)
             monitor = await around.zygote.launch(message, fds, on_event)
         finally:
             if attachment is not None:
                 attachment.close()
-            for pending in capsule.pending:
-                pending.socket.close()
-            capsule.pending.clear()
         undo.callback(monitor.close)
         await monitor.started()
         undo.pop_all()
@@ -157,11 +167,11 @@ def port_requests(record: Container) -> list[PortRequest]:
         first, last, protocol = request.parse_port(spec)
         for port in range(first, last + 1):
             for binding in bindings:
-                low, _, high = (binding.host_port or "0").partition("-")
-                shift = port - first if not high else 0
-                requests.append(
-                    PortRequest(port, protocol, binding.host_ip, int(low) and int(low) + shift, int(high or low) and int(high or low) + shift)
-                )  # fmt: skip
+                lowest, _, highest = (binding.host_port or "0").partition("-")
+                # A range is a choice; a number goes with the first port, and its neighbours with the next ones.
+                shift = port - first if int(lowest) and not highest else 0
+                low, high = int(lowest) + shift, int(highest or lowest) + shift
+                requests.append(PortRequest(port, protocol, binding.host_ip, low, high))
     if host.publish_all_ports:
         bound = {(each.container_port, each.protocol) for each in requests}
         for spec in record.config.exposed_ports:
@@ -279,10 +289,9 @@ def _write_config(run_dir: str, config: oci.Config) -> None:
 
 
 def _message(
-    around: Surroundings, capsule: Capsule, attachment: Attachment | None
+    around: Surroundings, record: Container, attachment: Attachment | None, pending: Sequence[PendingAttach]
 ) -> tuple[Message, list[int]]:
     """The launch request (keys: monitor.protocol) and the descriptors that go with it."""
-    record = capsule.record
     cwd, root_mounts = rootfs.root_mounts(around, record)
     size, count = request.log_bounds(record.host_config.log_config)
     driver = record.host_config.log_config.type
@@ -290,11 +299,11 @@ def _message(
     fds: list[int] = []
     proxies = _proxies(attachment, fds)
     attach = []
-    for pending in capsule.pending:
+    for each in pending:
         attach.append(
-            {"fd_index": len(fds), "stdin": pending.stdin, "stdout": pending.stdout, "stderr": pending.stderr}
+            {"fd_index": len(fds), "stdin": each.stdin, "stdout": each.stdout, "stderr": each.stderr}
         )
-        fds.append(pending.socket.fileno())
+        fds.append(each.socket.fileno())
     rows, columns = record.host_config.console_size
     return {
         "id": record.id,
@@ -333,7 +342,7 @@ def _proxies(attachment: Attachment | None, fds: list[int]) -> list[dict[str, An
     return found
 
 
-def failure(error: NakaginError) -> tuple[int, str]:
+def failure(error: BaseException) -> tuple[int, str]:
     """Exit code and text that a failed start leaves in the record: 126, 127, or 128 as in Docker."""
     code = getattr(error, "exit_code", 128)
-    return int(code), str(error)
+    return int(code), str(error) or type(error).__name__

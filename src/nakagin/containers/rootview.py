@@ -41,7 +41,9 @@ def look(cwd: str, root_mounts: Sequence[oci.Mount], place: str, work: Callable[
             mount.mount(None, "/", None, abi.MS_REC | abi.MS_PRIVATE)
             os.chdir(cwd)
             for each in root_mounts:
-                data = ",".join(option for option in each["options"] if option not in {"bind", "rbind", "ro"})
+                data = ",".join(
+                    option for option in each["options"] if option not in {"bind", "rbind", "ro", "volatile"}
+                )
                 flags = abi.MS_BIND | abi.MS_REC if each["type"] == "bind" else 0
                 mount.mount(each["source"], place, None if flags else each["type"], flags, data)
             root = os.open(place, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)

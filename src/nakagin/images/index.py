@@ -1,6 +1,5 @@
 """The images in memory, by id and by every name, in step with the records."""
 
-# ruff: noqa: A001, A002 - an id is called id
 from __future__ import annotations
 
 import re

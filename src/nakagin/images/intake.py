@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import msgspec
 
@@ -16,13 +16,14 @@ from nakagin.spec.image import DEFAULT_PATH, MEDIA_LAYER, MEDIA_LAYER_GZIP, MEDI
 from nakagin.spec.platform import Platform
 from nakagin.spec.reference import Reference
 from nakagin.storage.compression import Peeked, decompressed, kind_of, reading
+from nakagin.storage.tarwrite import END
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from nakagin.images.library import Images
     from nakagin.images.model import Image
-    from nakagin.spec.image import ContainerDefaults, ImageConfig
+    from nakagin.spec.image import ContainerDefaults, History, ImageConfig
     from nakagin.storage.compression import Readable
 
 _PIECE = 1 << 20
@@ -125,6 +126,62 @@ def import_root(
         moment = timestamp(time.time() if created is None else created)
         config = _config(wanted, defaults, layer.diff_id, moment, message or "Imported from -")
         return images.add(msgspec.json.encode(config), [part], [name] if name else [])
+
+
+class Step(NamedTuple):
+    """How a committed image came to be, for its history."""
+
+    created: str
+    created_by: str
+    author: str
+    comment: str
+
+
+def commit(
+    images: Images,
+    parent: Image | None,
+    diff: Iterable[bytes],
+    defaults: ContainerDefaults,
+    step: Step,
+    reference: str | None,
+) -> Image:
+    """See Images.commit."""
+    name = Reference.parse(reference) if reference else None
+    with images.keeping() as keep:
+        with images.blobs.writer() as writer:
+            for piece in diff:
+                writer.write(piece)
+            empty = writer.size <= len(END)
+            keep(writer.digest())
+            blob = writer.commit()
+        config = _committed(images, parent, defaults, step)
+        layers = list(parent.record.layers) if parent else []
+        if empty:
+            config["history"][-1]["empty_layer"] = True
+        else:
+            layers.append(StoredLayer(blob, blob, images.blobs.size(blob), MEDIA_LAYER))
+            config["rootfs"]["diff_ids"].append(blob)
+        names = [name] if name else []
+        return images.add(msgspec.json.encode(config), layers, names, parent=parent.id if parent else "")
+
+
+def _committed(images: Images, parent: Image | None, defaults: ContainerDefaults, step: Step) -> ImageConfig:
+    """The parent's config document, one step further; the layer is still to come."""
+    history: History = {"created": step.created, "created_by": step.created_by}
+    if step.author:
+        history["author"] = step.author
+    if step.comment:
+        history["comment"] = step.comment
+    config: ImageConfig = {
+        **(parent.config if parent else {"architecture": images.platform.architecture, "os": "linux"}),
+        "created": step.created,
+        "config": defaults,
+        "rootfs": {"type": "layers", "diff_ids": list(parent.diff_ids) if parent else []},
+        "history": [*(parent.history if parent else ()), history],
+    }
+    if step.author:
+        config["author"] = step.author
+    return config
 
 
 def _config(

@@ -26,6 +26,7 @@ from nakagin.spec.reference import Reference
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from nakagin.spec.image import ContainerDefaults
     from nakagin.storage.blobs import Blobs
     from nakagin.storage.compression import Readable
     from nakagin.storage.layers import Layers
@@ -115,7 +116,7 @@ class Images:
 
         Unpacks what is not yet unpacked; the layers are bottom first. Raises Damaged, Invalid, Exhausted.
         """
-        document, id = intake.checked(config, layers)  # noqa: A001 - an id is called id
+        document, id = intake.checked(config, layers)
         with self.keeping() as keep:
             chains = chain_ids(document["rootfs"]["diff_ids"])
             for name in (id, *chains, *(layer.digest for layer in layers)):
@@ -124,6 +125,7 @@ class Images:
                 if not self._layers.exists(chain):
                     with self._blobs.open(layer.digest) as stream:
                         self._layers.apply(stream, below, layer.diff_id)
+            self._layers.settle()
             self._blobs.put(config)
             with self._lock, self._records.transaction():
                 record = ImageRecord(tuple(layers), timestamp(time.time()), parent)
@@ -154,6 +156,27 @@ class Images:
         """Take in the images of an archive (docker save, OCI layout); returns references or IDs. Long."""
         return intake.load(self, stream)
 
+    def commit(
+        self,
+        parent: str | None,
+        diff: Iterable[bytes],
+        *,
+        defaults: ContainerDefaults,
+        reference: str | None = None,
+        created_by: str = "",
+        author: str = "",
+        comment: str = "",
+        created: float | None = None,
+    ) -> Image:
+        """A new image from `parent` and the layer tar of a container's changes (storage.diff). Long.
+
+        `defaults` are its whole `config`. Nothing changed: no layer. Raises NotFound, Exhausted.
+        """
+        above = self.resolve(parent) if parent else None
+        moment = timestamp(time.time() if created is None else created)
+        step = intake.Step(moment, created_by, author, comment)
+        return intake.commit(self, above, diff, defaults, step, reference)
+
     def save(self, references: Sequence[str]) -> Iterator[bytes]:
         """The images as one tar that is a docker archive and an OCI layout at once; the bytes come lazily.
 
@@ -177,6 +200,11 @@ class Images:
 
         Raises NotFound, or Conflict where it is held or has several names (and is given by ID without force).
         """
+        lines = self._remove(reference, force=force, prune=prune)
+        self._snapshots.empty_trash()
+        return lines
+
+    def _remove(self, reference: str, *, force: bool, prune: bool) -> Sequence[dict[str, str]]:
         with self._lock:
             removal = Removal(self._index, self._records, self.is_running)
             before = {layer.chain_id for layer in self._layers.all()}
@@ -200,9 +228,10 @@ class Images:
                 continue
             for name in (*whole.repo_tags, *whole.repo_digests) or (image.id,):
                 try:
-                    lines += self.remove(name)
+                    lines += self._remove(name, force=False, prune=True)
                 except NakaginError as error:
                     _log.info("prune keeps %s: %s", name, error)
+        self._snapshots.empty_trash()
         return lines, before - self.disk_usage()
 
     def collect(self) -> None:
@@ -210,6 +239,7 @@ class Images:
         thread after containers whose image is gone were removed."""
         with self._lock:
             self._collect()
+        self._snapshots.empty_trash()
 
     def _collect(self) -> None:
         images = self._index.all()
@@ -224,12 +254,12 @@ class Images:
 
         What has not become part of one by its end is deleted.
         """
-        return _Keeping(self._lock, self._pinned, self._collect)
+        return _Keeping(self._lock, self._pinned, self.collect)
 
     def recover(self) -> None:
         """At start, after the layers' and snapshots' own: unpack again what is lost, delete what belongs to
         nothing. Long where there is something to repair."""
-        for id in self._index.broken():  # noqa: A001
+        for id in self._index.broken():
             _log.error("the image %s has lost its config and is forgotten", id)
             self._records.delete(KIND, id)
         for image in self._index.all():
@@ -287,7 +317,7 @@ class _Keeping:
                 self._pinned[name] -= 1
                 if not self._pinned[name]:
                     del self._pinned[name]
-            self._collect()
+        self._collect()
 
 
 def _nobody_runs(holder: str) -> bool:

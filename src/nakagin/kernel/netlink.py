@@ -32,7 +32,7 @@ _NEWROUTE, _GETROUTE = 24, 26
 _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_MASTER, _IFLA_LINKINFO = 1, 3, 4, 10, 18
 _IFLA_NET_NS_FD = 28
 _INFO_KIND, _INFO_DATA, _INFO_SLAVE_KIND, _INFO_SLAVE_DATA = 1, 2, 4, 5
-_BRPORT_MODE = 4
+_BRPORT_MODE, _BRPORT_ISOLATED = 4, 33
 _VETH_PEER = 1
 _IFA_ADDRESS, _IFA_LOCAL, _IFA_BROADCAST, _IFA_FLAGS = 1, 2, 4, 8
 _IFA_F_NODAD = 2
@@ -76,16 +76,17 @@ class Link:
         self.master = master
 
 
-def _attr(kind: int, value: bytes) -> bytes:
+def attribute(kind: int, value: bytes) -> bytes:
+    """One encoded attribute, padded to four bytes."""
     return _attribute.pack(4 + len(value), kind) + value + b"\0" * (-len(value) % 4)
 
 
 def _text(kind: int, value: str) -> bytes:
-    return _attr(kind, value.encode() + b"\0")
+    return attribute(kind, value.encode() + b"\0")
 
 
 def _number(kind: int, value: int) -> bytes:
-    return _attr(kind, _u32.pack(value))
+    return attribute(kind, _u32.pack(value))
 
 
 def _mac(value: str) -> bytes:
@@ -102,9 +103,9 @@ def add_bridge(name: str, *, mac: str, mtu: int) -> Request:
     body = (
         _ifinfo.pack(0, 0, 0, 0, 0)
         + _text(_IFLA_IFNAME, name)
-        + _attr(_IFLA_ADDRESS, _mac(mac))
+        + attribute(_IFLA_ADDRESS, _mac(mac))
         + _number(_IFLA_MTU, mtu)
-        + _attr(_IFLA_LINKINFO | _NESTED, _text(_INFO_KIND, "bridge"))
+        + attribute(_IFLA_LINKINFO | _NESTED, _text(_INFO_KIND, "bridge"))
     )
     return Request(f"add bridge {name}", _NEWLINK, _CREATE | _EXCL, body)
 
@@ -117,19 +118,19 @@ def add_veth(name: str, *, peer: str, peer_netns: int, peer_mac: str, master: in
     peer_message = (
         _ifinfo.pack(0, 0, 0, 0, 0)
         + _text(_IFLA_IFNAME, peer)
-        + _attr(_IFLA_ADDRESS, _mac(peer_mac))
+        + attribute(_IFLA_ADDRESS, _mac(peer_mac))
         + _number(_IFLA_MTU, mtu)
         + _number(_IFLA_NET_NS_FD, peer_netns)
     )
-    information = _text(_INFO_KIND, "veth") + _attr(
-        _INFO_DATA | _NESTED, _attr(_VETH_PEER | _NESTED, peer_message)
+    information = _text(_INFO_KIND, "veth") + attribute(
+        _INFO_DATA | _NESTED, attribute(_VETH_PEER | _NESTED, peer_message)
     )
     body = (
         _ifinfo.pack(0, 0, 0, IFF_UP, IFF_UP)
         + _text(_IFLA_IFNAME, name)
         + _number(_IFLA_MTU, mtu)
         + _number(_IFLA_MASTER, master)
-        + _attr(_IFLA_LINKINFO | _NESTED, information)
+        + attribute(_IFLA_LINKINFO | _NESTED, information)
     )
     return Request(f"add veth {name} with peer {peer}", _NEWLINK, _CREATE | _EXCL, body)
 
@@ -145,12 +146,16 @@ def set_master(index: int, name: str, master: int) -> Request:
     return Request(f"put {name} on a bridge", _NEWLINK, 0, body)
 
 
-def set_hairpin(name: str) -> Request:
-    """Let the bridge send frames back out of the port `name` by which they came in."""
-    mode = _attr(_BRPORT_MODE, b"\1")
-    port = _text(_INFO_SLAVE_KIND, "bridge") + _attr(_INFO_SLAVE_DATA | _NESTED, mode)
-    body = _ifinfo.pack(0, 0, 0, 0, 0) + _text(_IFLA_IFNAME, name) + _attr(_IFLA_LINKINFO | _NESTED, port)
-    return Request(f"set hairpin mode of {name}", _NEWLINK, 0, body)
+def set_port(name: str, *, hairpin: bool, isolated: bool) -> Request:
+    """How a bridge treats its port `name`: may frames go out where they came in; is it cut off from other
+    isolated ports.
+    """
+    port = attribute(_BRPORT_MODE, bytes([hairpin])) + attribute(_BRPORT_ISOLATED, bytes([isolated]))
+    slave = _text(_INFO_SLAVE_KIND, "bridge") + attribute(_INFO_SLAVE_DATA | _NESTED, port)
+    body = (
+        _ifinfo.pack(0, 0, 0, 0, 0) + _text(_IFLA_IFNAME, name) + attribute(_IFLA_LINKINFO | _NESTED, slave)
+    )
+    return Request(f"set bridge port {name}", _NEWLINK, 0, body)
 
 
 def delete_link(name: str) -> Request:
@@ -168,10 +173,10 @@ def add_address(index: int, name: str, address: str) -> Request:
     family, packed = _packed(host)
     flags = _IFA_F_NODAD if family == socket.AF_INET6 else 0
     body = _ifaddr.pack(family, int(length), flags, 0, index)
-    body += _attr(_IFA_LOCAL, packed) + _attr(_IFA_ADDRESS, packed)
+    body += attribute(_IFA_LOCAL, packed) + attribute(_IFA_ADDRESS, packed)
     if family == socket.AF_INET and int(length) < 31:
         hosts = (1 << (32 - int(length))) - 1
-        body += _attr(_IFA_BROADCAST, struct.pack("!I", struct.unpack("!I", packed)[0] | hosts))
+        body += attribute(_IFA_BROADCAST, struct.pack("!I", struct.unpack("!I", packed)[0] | hosts))
     return Request(f"add address {address} to {name}", _NEWADDR, _CREATE | _REPLACE, body)
 
 
@@ -184,9 +189,9 @@ def add_route(index: int, name: str, destination: str, gateway: str) -> Request:
     scope = _SCOPE_UNIVERSE if gateway or family == socket.AF_INET6 else _SCOPE_LINK
     body = _rtmsg.pack(family, int(length), 0, 0, _TABLE_MAIN, _PROTOCOL_BOOT, scope, _UNICAST, 0)
     if int(length):
-        body += _attr(_RTA_DST, packed)
+        body += attribute(_RTA_DST, packed)
     if gateway:
-        body += _attr(_RTA_GATEWAY, _packed(gateway)[1])
+        body += attribute(_RTA_GATEWAY, _packed(gateway)[1])
     body += _number(_RTA_OIF, index)
     what = f"add route {destination} by {gateway or 'link'} on {name}"
     return Request(what, _NEWROUTE, _CREATE | _EXCL, body)

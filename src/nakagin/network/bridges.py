@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from nakagin.network.model import Network
 
 
+_SHORTEST_PREFIX = 8
+
+
 def plan(network: Network) -> list[tuple[str, str]]:
     """The switches under /proc/sys/net that a bridge network needs, and their values."""
     switches = [("ipv4/ip_forward", "1")]
@@ -74,10 +77,17 @@ def frames_are_filtered() -> bool:
 
 
 def subnets_in_use(own: int = 0) -> list[tuple[str, int]]:
-    """(subnet, interface index) of every route and address of this host, but those of interface `own`."""
+    """(subnet, interface index) of every route and address of this host, but those of interface `own`.
+
+    Routes like 0.0.0.0/1 are left out: they are a VPN's way to say "default".
+    """
     with netlink.Socket() as kernel:
         found = kernel.routes() + [(address, number) for number, address in kernel.addresses()]
-    return [(subnet, number) for subnet, number in found if number != own]
+    return [
+        (subnet, number)
+        for subnet, number in found
+        if number != own and int(subnet.rpartition("/")[2]) >= _SHORTEST_PREFIX
+    ]
 
 
 def sweep(name: str, keep: Collection[str]) -> None:

@@ -8,7 +8,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from nakagin.errors import Invalid
-from nakagin.network.addresses import mac_of
+from nakagin.network.addresses import first_host, mac_of
 from nakagin.network.firewall import Published
 from nakagin.network.model import DEFAULT_BRIDGE, Endpoint, EndpointPlan, Network, Settings, Subnet
 
@@ -55,20 +55,17 @@ class Attachment:
 
 
 def predefined(name: str, settings: Settings) -> Network:
+    """A network that exists from the start; the default bridge with what subnets the settings give."""
     created = dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%f000Z")
     key = os.urandom(32).hex()
     if name != DEFAULT_BRIDGE:
         return Network(key, name, "null" if name == "none" else name, created)
-    subnets: tuple[Subnet, ...] = ()
-    if settings.bridge_address:
-        gateway, _, length = settings.bridge_address.partition("/")
-        subnets = (_subnet(gateway, length, settings.fixed_cidr),)
     return Network(
         key,
         name,
         "bridge",
         created,
-        subnets,
+        _subnets(settings),
         bridge=settings.bridge,
         mtu=settings.mtu,
         icc=settings.icc,
@@ -77,12 +74,21 @@ def predefined(name: str, settings: Settings) -> Network:
     )
 
 
-def _subnet(gateway: str, length: str, fixed_cidr: str) -> Subnet:
+def _subnets(settings: Settings) -> tuple[Subnet, ...]:
+    """The subnets that --bip and --fixed-cidr-v6 give. Raises Invalid."""
+    found = []
+    where = "--bip"
     try:
-        network = ipaddress.ip_interface(f"{gateway}/{length}").network
+        if settings.bridge_address:
+            gateway = ipaddress.ip_interface(settings.bridge_address)
+            found.append(Subnet(str(gateway.network), str(gateway.ip), ip_range=settings.fixed_cidr))
+        where = "--fixed-cidr-v6"
+        if settings.fixed_cidr_v6:
+            subnet = str(ipaddress.IPv6Network(settings.fixed_cidr_v6))
+            found.append(Subnet(subnet, first_host(subnet)))
     except ValueError as error:
-        raise Invalid(str(error), where="--bip") from None
-    return Subnet(str(network), gateway, ip_range=fixed_cidr)
+        raise Invalid(str(error), where=where) from None
+    return tuple(found)
 
 
 def make_endpoint(
@@ -111,7 +117,8 @@ def attachment_plan(network: Network, endpoint: Endpoint, *, filtered: bool) -> 
     """What the monitor does for an endpoint. `filtered`: the firewall sees bridged frames (br_netfilter).
 
     Then a container's connection to its own published port is turned back inside the bridge, which needs
-    hairpin mode; without br_netfilter it passes through the host's IP layer.
+    hairpin mode; without br_netfilter it passes through the host's IP layer. And then the firewall keeps
+    containers apart where they shall not talk (icc), else the bridge must.
     """
     gateways = {pool.is_ipv6: pool.gateway for pool in network.subnets}
     plan: EndpointPlan = {
@@ -126,6 +133,8 @@ def attachment_plan(network: Network, endpoint: Endpoint, *, filtered: bool) -> 
     }
     if filtered and endpoint.ports:
         plan["hairpin"] = True
+    if not filtered and not network.icc:
+        plan["isolated"] = True
     if True in gateways and not network.internal:
         plan["gateway6"] = gateways[True]
     return plan

@@ -87,7 +87,7 @@ def plan(table: str, networks: Iterable[Network], published: Iterable[Published]
             elements[name] = {}
             redirections.append(f"dnat {family} to {key} map @{name}")
     lines += _chain("published", redirections)
-    lines += _plan_input(bridges)
+    lines += _plan_input(bridges, ipv6="ip6" in families)
     lines += _plan_postrouting(bridges)
     lines += _plan_forward(bridges)
     for each in published:
@@ -101,15 +101,17 @@ def _chain(name: str, rules: Iterable[str], hook: str = "") -> list[str]:
     return [f"chain {name} {{", *base, *(f"  {each}" for each in rules), "}"]
 
 
-def _plan_input(bridges: Sequence[Network]) -> list[str]:
+def _plan_input(bridges: Sequence[Network], *, ipv6: bool) -> list[str]:
     guards = [f'iifname "{each.bridge}" ip daddr 127.0.0.0/8 drop' for each in bridges]
     # A neighbour may send us packets for 127.0.0.1: a port published there must not answer them.
     outside = 'iifname != "lo" ip daddr 127.0.0.0/8 return'
     publish = "fib daddr type local jump published"
+    # IPv6 has no route_localnet: ::1 is served by the monitors' proxies.
+    own = ["ip6 daddr ::1 return"] if ipv6 else []
     return [
         *_chain("guard", guards, "filter hook prerouting priority -300"),
         *_chain("prerouting", [outside, publish], "nat hook prerouting priority -100"),
-        *_chain("output", [publish], "nat hook output priority -100"),
+        *_chain("output", [*own, publish], "nat hook output priority -100"),
     ]
 
 
@@ -286,6 +288,15 @@ class Firewall:
         differed = bool(difference(self._applied, planned))
         self.apply(planned)
         return differed
+
+    def obstacles(self) -> list[str]:
+        """Chains of others that drop every forwarded packet which they do not know (as dockerd's does)."""
+        chains = [each["chain"] for each in nftables.run("list chains")["nftables"] if "chain" in each]
+        return [
+            f"firewall chain {each['family']} {each['table']} {each['name']}"
+            for each in chains
+            if each.get("hook") == "forward" and each.get("policy") == "drop"
+        ]
 
     def remove(self) -> None:
         """Delete the table; nothing happens where it is not there."""

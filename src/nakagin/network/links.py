@@ -50,8 +50,11 @@ def _plug(plan: EndpointPlan, namespace: int) -> None:
             master=socket.if_nametoindex(plan["bridge"]),
             mtu=plan["mtu"],
         )
-        hairpin = [netlink.set_hairpin(plan["host_interface"])] if plan.get("hairpin") else []
-        host.send([pair, *hairpin])
+        batch = [pair]
+        hairpin, isolated = plan.get("hairpin", False), plan.get("isolated", False)
+        if hairpin or isolated:
+            batch.append(netlink.set_port(plan["host_interface"], hairpin=hairpin, isolated=isolated))
+        host.send(batch)
 
 
 def _configure(plan: EndpointPlan) -> None:

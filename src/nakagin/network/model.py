@@ -115,6 +115,7 @@ class EndpointPlan(TypedDict):
     mtu: int
     routes: NotRequired[list[list[str]]]  # [destination, gateway]
     hairpin: NotRequired[bool]
+    isolated: NotRequired[bool]
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -123,6 +124,7 @@ class Settings(msgspec.Struct, frozen=True):
     instance: str = ""
     bridge_address: str = ""  # --bip, "172.17.0.1/16"
     fixed_cidr: str = ""  # --fixed-cidr
+    fixed_cidr_v6: str = ""  # --fixed-cidr-v6: the default bridge has IPv6 as well
     mtu: int = 1500
     icc: bool = True
     masquerade: bool = True

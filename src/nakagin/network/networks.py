@@ -19,15 +19,12 @@ from nakagin.errors import (
     Denied,
     Exhausted,
     Invalid,
-    NakaginError,
     NotFound,
     StepFailed,
     Unsupported,
 )
-from nakagin.kernel import nftables
-from nakagin.network import bridges, documents, names
+from nakagin.network import bridges, documents, names, watch
 from nakagin.network.addresses import Allocator, choose_subnet, first_host, overlaps
-from nakagin.network.dns import Forwarder
 from nakagin.network.endpoints import Attachment, attachment_plan, make_endpoint, predefined, published
 from nakagin.network.firewall import Firewall, Ruleset, plan
 from nakagin.network.model import DEFAULT_BRIDGE, PREDEFINED, Endpoint, Network, PortRequest, Settings, Subnet
@@ -62,6 +59,7 @@ class Networks:
         self._firewall = Firewall(settings.table) if settings.firewall else None
         self._bridges: dict[str, int] = {}  # network -> interface index of its bridge, once it stands
         self._forwarder_wanted = asyncio.Event()
+        self._gone: asyncio.Queue[str] = asyncio.Queue()  # addresses whose datagram flows are to be forgotten
 
     def start(self, living: Iterable[str] = ()) -> None:
         """Load the records (make those of the three predefined networks at first).
@@ -70,8 +68,7 @@ class Networks:
         firewall, ports), those of all others are released. The bridge is made when first needed.
         """
         for _, data in self._records.all(_NETWORK):
-            network = msgspec.json.decode(data, type=Network)
-            self._networks[network.id] = network
+            self._remember(msgspec.json.decode(data, type=Network))
         for name in PREDEFINED:
             if not self._named(name):
                 self._keep(predefined(name, self._settings))
@@ -102,39 +99,10 @@ class Networks:
         Runs until cancelled; the engine keeps it as a task.
         """
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._watch_firewall())
-            tasks.create_task(self._answer_names())
-
-    async def _watch_firewall(self) -> None:
-        if self._firewall is None:
-            return
-        changed = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        with nftables.Watch(self._settings.table) as watch:
-
-            def on_readable() -> None:
-                if watch.foreign_change():
-                    changed.set()
-
-            loop.add_reader(watch.fileno(), on_readable)
-            changed.set()  # what happened before we listened
-            try:
-                while await changed.wait():
-                    changed.clear()
-                    try:
-                        self.restore_firewall()
-                    except NakaginError as error:
-                        _log.warning("cannot restore the firewall: %s", error)
-            finally:
-                loop.remove_reader(watch.fileno())
-
-    async def _answer_names(self) -> None:
-        await self._forwarder_wanted.wait()
-        forwarder = Forwarder(self._default_bridge().subnets[0].gateway)
-        try:
-            await forwarder.serve()
-        except OSError as error:
-            _log.warning("cannot answer DNS for containers: %s", error)
+            if self._firewall is not None:
+                tasks.create_task(watch.keep_firewall(self._settings.table, self.restore_firewall))
+            tasks.create_task(watch.answer_names(self._forwarder_wanted, lambda: self.host_gateway))
+            tasks.create_task(watch.forget_flows(self._gone))
 
     # --- looking ---------------------------------------------------------------------------------------
 
@@ -271,6 +239,8 @@ class Networks:
                 self._firewall.withdraw(published(endpoint))
             for address in endpoint.addresses:
                 self._allocator(self._networks[endpoint.network_id], address).release(address)
+                if any(each.protocol == "udp" for each in endpoint.ports):
+                    self._gone.put_nowait(address.partition("/")[0])
             self._records.delete(_ENDPOINT, endpoint.id)
         self._ports.release(container_id)
 
@@ -338,6 +308,8 @@ class Networks:
         try:
             self._firewall.restore(self._ruleset())
             bridges.open_loopback(network.bridge)
+            for each in self._firewall.obstacles():
+                _log.warning("%s drops forwarded packets: let those of %s pass there", each, network.bridge)
         except StepFailed as error:
             if error.errno != errno.ENOSYS:
                 raise
@@ -364,13 +336,13 @@ class Networks:
         if self._members(network):
             return
         fresh = predefined(DEFAULT_BRIDGE, self._settings)
-        fresh = msgspec.structs.replace(
-            fresh, id=network.id, created=network.created, subnets=fresh.subnets or network.subnets
-        )
+        kept = tuple(each for each in network.subnets if not each.is_ipv6)
+        given = fresh.subnets if fresh.enable_ipv4 else (*kept, *fresh.subnets)
+        fresh = msgspec.structs.replace(fresh, id=network.id, created=network.created, subnets=given)
         if fresh != network:
             self._keep(fresh)
         used = [subnet for subnet, _ in bridges.subnets_in_use(bridges.index(fresh.bridge))]
-        if not fresh.subnets or (
+        if not fresh.enable_ipv4 or (
             self._may_move(fresh) and any(overlaps(each.subnet, used) for each in fresh.subnets)
         ):
             if bridges.index(fresh.bridge):
@@ -386,13 +358,17 @@ class Networks:
         used = [subnet for subnet, _ in bridges.subnets_in_use(bridges.index(network.bridge))]
         subnet = choose_subnet(self._settings.pools, used)
         pool = Subnet(subnet, first_host(subnet), ip_range=self._settings.fixed_cidr)
-        return self._keep(msgspec.structs.replace(network, subnets=(pool,)))
+        others = tuple(each for each in network.subnets if each.is_ipv6)
+        return self._keep(msgspec.structs.replace(network, subnets=(pool, *others)))
 
     # --- small things --------------------------------------------------------------------------------------
 
     def _keep(self, network: Network) -> Network:
-        self._networks[network.id] = network
         self._records.put(_NETWORK, network.id, msgspec.json.encode(network))
+        return self._remember(network)
+
+    def _remember(self, network: Network) -> Network:
+        self._networks[network.id] = network
         for pool in network.subnets:
             self._allocators.setdefault((network.id, pool.subnet), Allocator(pool, network.name))
         return network
@@ -405,10 +381,7 @@ class Networks:
 
     def _allocator(self, network: Network, address: str) -> Allocator:
         pool = next(each for each in network.subnets if each.is_ipv6 == (":" in address))
-        key = (network.id, pool.subnet)
-        if key not in self._allocators:
-            self._allocators[key] = Allocator(pool, network.name)
-        return self._allocators[key]
+        return self._allocators[network.id, pool.subnet]
 
     def _all_endpoints(self) -> list[Endpoint]:
         return [endpoint for several in self._endpoints.values() for endpoint in several]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import bz2
 import io
 import lzma
+import secrets
 import zlib
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Protocol, cast
@@ -93,6 +94,51 @@ class _XzStreams:
                 return data
 
 
+class _ZstdFrames:
+    """Concatenated zstd frames that must be whole.
+
+    The library takes a frame that is cut off for the end of the stream. So a frame of our own is put after the
+    last one: its random bytes come out, and are held back, only if all before them was complete.
+    """
+
+    def __init__(self, stream: Readable) -> None:
+        self._mark = secrets.token_bytes(16)
+        self._held = b""
+        decoder = zstandard.ZstdDecompressor(max_window_size=_MEMORY)
+        last = zstandard.ZstdCompressor().compress(self._mark)
+        source = cast("IO[bytes]", _Followed(stream, last))
+        self._reader = decoder.stream_reader(source, read_size=_PIECE, read_across_frames=True)
+
+    def read(self, size: int, /) -> bytes:
+        while True:
+            data = self._reader.read(size)
+            if not data:
+                if self._held != self._mark:
+                    raise EOFError("the zstd stream ends in the middle")
+                return b""
+            data = self._held + data
+            self._held = data[-len(self._mark) :]
+            if len(data) > len(self._mark):
+                return data[: -len(self._mark)]
+
+
+class _Followed(io.RawIOBase):
+    """A stream with some bytes after its end."""
+
+    def __init__(self, stream: Readable, after: bytes) -> None:
+        self._stream = stream
+        self._after = after
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1, /) -> bytes:
+        data = self._stream.read(size)
+        if not data:
+            data, self._after = self._after[:size], self._after[size:]
+        return data
+
+
 def kind_of(head: bytes) -> str:
     """ "gzip", "zstd", "xz", "bzip2" or "" by the first six bytes of a stream."""
     if head[:2] == b"\x1f\x8b":
@@ -116,9 +162,7 @@ def decompressed(stream: Readable) -> tuple[str, Readable]:
             plain: Readable = igzip.IGzipFile(fileobj=peeked, mode="rb")  # type: ignore[no-untyped-call]
             return kind, plain
         case "zstd":
-            decoder = zstandard.ZstdDecompressor(max_window_size=_MEMORY)
-            source = cast("IO[bytes]", peeked)
-            return kind, decoder.stream_reader(source, read_size=_PIECE, read_across_frames=True)
+            return kind, _ZstdFrames(peeked)
         case "xz":
             return kind, _XzStreams(peeked)
         case "bzip2":

@@ -42,7 +42,7 @@ class Entry:
     )
     # fmt: on
 
-    def __init__(self, name: bytes, type: bytes = FILE, mode: int = 0o644) -> None:  # noqa: A002
+    def __init__(self, name: bytes, type: bytes = FILE, mode: int = 0o644) -> None:
         self.name = name
         self.type = type
         self.mode = mode
@@ -256,7 +256,7 @@ def _parse(block: bytes) -> Entry:
     (
         name, mode, uid, gid, size, mtime, checksum, kind, linkname, magic, _, _, major, minor, prefix,
     ) = _HEADER.unpack(block)  # fmt: skip
-    if sum(block) - sum(checksum) + 256 != _number(checksum) and _signed(block) != _number(checksum):
+    if not _is_sound(block, checksum):
         raise Damaged("not a tar, or a damaged one: a header has a wrong checksum")
     name = name.partition(b"\0")[0]
     # GNU headers have other things where POSIX has the prefix.
@@ -277,10 +277,16 @@ def _parse(block: bytes) -> Entry:
     return entry
 
 
-def _signed(block: bytes) -> int:
-    """The checksum as some old writers made it, of signed bytes."""
+def _is_sound(block: bytes, field: bytes) -> bool:
+    """Whether the checksum is right: of all bytes, blanks in its own place (signed ones, in old writers)."""
+    try:
+        written = _number(field)
+    except Damaged:
+        return False
+    if sum(block) - sum(field) + 256 == written:
+        return True
     rest = block[:148] + block[156:]
-    return 256 + sum(value - 256 if value > 127 else value for value in rest)
+    return 256 + sum(value - 256 if value > 127 else value for value in rest) == written
 
 
 def _number(field: bytes) -> int:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _LONGEST_PATH = 4095
-_DEEPEST_PATH = 512
+DEEPEST_PATH = 512
 _MOST_LINKS = 40
 _MOST_OPEN = 128
 
@@ -231,11 +231,11 @@ def clean(name: bytes) -> bytes:
             elif part not in (b"", b"."):
                 parts.append(part)
         name = b"/".join(parts)
-    if len(name) > _LONGEST_PATH or name.count(b"/") > _DEEPEST_PATH:
+    if len(name) > _LONGEST_PATH or name.count(b"/") > DEEPEST_PATH:
         raise Invalid(
             "the path is too long or too deep",
             where=shown(name),
-            hint=f"at most {_LONGEST_PATH} bytes and {_DEEPEST_PATH} directories",
+            hint=f"at most {_LONGEST_PATH} bytes and {DEEPEST_PATH} directories",
         )
     return name.rstrip(b"/")
 

@@ -73,17 +73,20 @@ def endpoints(options: Options) -> tuple[str, dict[str, Endpoint]]:
     """(NetworkMode, EndpointsConfig): flags such as --ip belong to the first network."""
     given: list[tuple[str, Endpoint]] = [*options.values("network")] or [("default", {})]
     config: dict[str, Endpoint] = {}
+    seen: set[str] = set()
     for index, (name, endpoint) in enumerate(given):
-        if name in config:
+        if name in seen:
             raise Invalid(f'network "{name}" is specified multiple times')
-        if len(given) > 1 and not _user_defined(name):
+        seen.add(name)
+        if _user_defined(name) != _user_defined(given[0][0]):
             raise Invalid(
                 "conflicting options: cannot attach both user-defined and non-user-defined network-modes"
             )
         chosen = _with_flags(endpoint, options) if index == 0 else endpoint
         if chosen.get("Aliases") and not _user_defined(name):
             raise Invalid("network-scoped aliases are only supported for user-defined networks")
-        config[name] = {**_EMPTY, **chosen}
+        if chosen or index or _user_defined(name) or name == "default":
+            config[name] = {**_EMPTY, **chosen}
     return given[0][0], config
 
 

@@ -35,8 +35,8 @@ def environment(files: Iterable[str], given: Iterable[str], inherited: Mapping[s
 
 
 def labels(files: Iterable[str], given: Iterable[str]) -> dict[str, str]:
-    """Labels of files, overruled by those of -l; a bare key has the empty value."""
-    pairs = [(key, value or "") for path in files for key, value in read_pairs(path)]
+    """Labels of files (bare keys are left out), overruled by those of -l (bare keys have the empty value)."""
+    pairs = [(key, value) for path in files for key, value in read_pairs(path) if value is not None]
     return {**dict(pairs), **mapping(given)}
 
 

@@ -21,16 +21,18 @@ _CONSTANTS: dict[object, object] = {"true": True, "false": False, "nil": None}
 class Scope:
     """The dot, the variables and the rules of one place in the template."""
 
-    __slots__ = ("dot", "strict", "variables")
+    __slots__ = ("absent", "dot", "variables")
 
-    def __init__(self, dot: object, variables: dict[str, object], *, strict: bool) -> None:
+    def __init__(
+        self, dot: object, variables: dict[str, object], absent: Mapping[str, object] | None
+    ) -> None:
         self.dot = dot
         self.variables = variables
-        self.strict = strict
+        self.absent = absent
 
     def inner(self, dot: object) -> Scope:
         """A block: sees the variables, its own end with it, assignments stay."""
-        return Scope(dot, _Chained(self.variables), strict=self.strict)
+        return Scope(dot, _Chained(self.variables), self.absent)
 
 
 class _Chained(dict[str, object]):
@@ -74,10 +76,10 @@ class Template:
         self._body, end = self._block(())
         assert end is None
 
-    def render(self, data: object, *, strict: bool = False) -> str:
-        """The text for `data`; with `strict` a missing key is a TemplateError instead of <no value>."""
+    def render(self, data: object, *, absent: Mapping[str, object] | None = None) -> str:
+        """The text for `data`. A missing key is <no value>; with `absent` given, its value there or TemplateError."""
         output: list[str] = []
-        scope = Scope(data, _Chained({"$": data}), strict=strict)
+        scope = Scope(data, _Chained({"$": data}), absent)
         try:
             self._body(scope, output)
         except _LoopControl:
@@ -185,7 +187,7 @@ class Template:
             if name not in self._named:
                 raise TemplateError(f'template: template "{name}" not defined')
             dot = argument(scope)
-            self._named[name](Scope(dot, _Chained({"$": dot}), strict=scope.strict), output)
+            self._named[name](Scope(dot, _Chained({"$": dot}), scope.absent), output)
 
         return run
 
@@ -311,7 +313,7 @@ class _Field:
 
     def __call__(self, scope: Scope) -> object:
         values = [argument(scope) for argument in self.arguments]
-        return field(self.base(scope), self.name, values, strict=scope.strict)
+        return field(self.base(scope), self.name, values, scope.absent)
 
 
 def _dot(scope: Scope) -> object:

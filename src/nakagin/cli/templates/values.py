@@ -8,7 +8,7 @@ from nakagin.errors import Invalid
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 
 class TemplateError(Invalid):
@@ -22,6 +22,24 @@ class Missing:
 MISSING = Missing()
 
 
+class Nil:
+    """A pointer that is null: <nil> in text, null in JSON, false."""
+
+    def __bool__(self) -> bool:
+        return False
+
+
+NIL = Nil()
+
+
+class NilList(list[object]):
+    """A list that JSON says is null: [] in text, null in JSON, as a Go client has it."""
+
+
+class NilMap(dict[str, object]):
+    """The same for a map: map[] in text, null in JSON."""
+
+
 def show(value: object, *, inside: bool = False) -> str:
     """Go's %v: true, [a b], map[k:v] with sorted keys, <nil>; a nil on its own is <no value>."""
     if isinstance(value, str):
@@ -30,6 +48,8 @@ def show(value: object, *, inside: bool = False) -> str:
         return "true" if value else "false"
     if value is None or value is MISSING:
         return "<nil>" if inside else "<no value>"
+    if value is NIL:
+        return "<nil>"
     if isinstance(value, float):
         return show_float(value)
     if isinstance(value, dict):
@@ -51,13 +71,22 @@ def show_float(value: float) -> str:
 
 def to_json(value: object) -> str:
     """Go's json.Marshal of JSON data: compact, with <, > and & escaped."""
-    if value is MISSING:
-        value = None
-    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, default=lambda other: str(other))
+    text = json.dumps(
+        _for_json(value), separators=(",", ":"), ensure_ascii=False, default=lambda other: str(other)
+    )
     for character in "<>&\u2028\u2029":
         if character in text:
             text = text.replace(character, f"\\u{ord(character):04x}")
     return text
+
+
+def _for_json(value: object) -> object:
+    """The value with null for what is nothing."""
+    if value is MISSING or isinstance(value, Nil | NilList | NilMap):
+        return None
+    if isinstance(value, dict):
+        return {key: _for_json(each) for key, each in value.items()}
+    return [_for_json(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def truth(value: object) -> bool:
@@ -67,7 +96,7 @@ def truth(value: object) -> bool:
 
 def kind(value: object) -> str:
     """The word for a value's type in error messages."""
-    if value is None or value is MISSING:
+    if value is None or value is MISSING or value is NIL:
         return "nil"
     names: tuple[tuple[type, str], ...] = (
         (bool, "bool"),
@@ -80,14 +109,18 @@ def kind(value: object) -> str:
     return next((name for each, name in names if isinstance(value, each)), type(value).__name__)
 
 
-def field(value: object, name: str, arguments: Sequence[object], *, strict: bool) -> object:
+def field(
+    value: object, name: str, arguments: Sequence[object], absent: Mapping[str, object] | None
+) -> object:
     """`.name` of a value, called with `arguments` where it is a function.
 
-    A missing key is MISSING, or TemplateError when `strict`.
+    A key that is not there is MISSING; where `absent` is given, what that says, else TemplateError.
     """
     if isinstance(value, dict):
         if name not in value:
-            if strict:
+            if absent is not None:
+                if name in absent:
+                    return absent[name]
                 raise TemplateError(f'<.{name}>: map has no entry for key "{name}"')
             return MISSING
         found = value[name]
@@ -96,7 +129,7 @@ def field(value: object, name: str, arguments: Sequence[object], *, strict: bool
         if arguments:
             raise TemplateError(f"<.{name}>: {name} is not a method but has arguments")
         return found
-    if value is None or value is MISSING:
+    if value is None or value is MISSING or value is NIL:
         raise TemplateError(f"<.{name}>: nil pointer evaluating interface {{}}.{name}")
     raise TemplateError(f"<.{name}>: can't evaluate field {name} in type {kind(value)}")
 
@@ -149,7 +182,7 @@ def equal(first: object, *others: object) -> bool:
 
 
 def _same(one: object, other: object) -> bool:
-    nothing = (one in (None, MISSING), other in (None, MISSING))
+    nothing = (kind(one) == "nil", kind(other) == "nil")
     if any(nothing):
         return all(nothing)
     if isinstance(one, dict | list) or isinstance(other, dict | list):

@@ -105,6 +105,8 @@ def verbose(usage: Document) -> str:
         columns([_CONTAINER_HEAD, *map(_container_line, usage.get("Containers") or [])]),
         "\nLocal Volumes space usage:\n\n",
         columns([("VOLUME NAME", "LINKS", "SIZE"), *map(_volume_line, usage.get("Volumes") or [])]),
+        f"\nBuild cache usage: {rows(usage)[-1]['Size']}\n\n",
+        columns([("CACHE ID", "CACHE TYPE", "SIZE", "CREATED", "LAST USED", "USAGE", "SHARED")]),
     ]
     return "".join(parts)
 
@@ -115,7 +117,7 @@ _CONTAINER_HEAD = ("CONTAINER ID", "IMAGE", "COMMAND", "LOCAL VOLUMES", "SIZE", 
 
 def _image_lines(summary: Document) -> list[tuple[str, ...]]:
     shared = max(summary.get("SharedSize") or 0, 0)
-    unique = human_size((summary.get("Size") or 0) - shared)
+    unique = human_size((summary.get("Size") or 0) - shared, 4)
     names = ("Repository", "Tag", "ID", "CreatedSince", "Size")
     return [
         (*(str(row[name]) for name in names), human_size(shared), unique, str(row["Containers"]))

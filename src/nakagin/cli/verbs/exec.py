@@ -45,8 +45,8 @@ def run(call: Call) -> int:
     if tty and stdin and not detached and not terminal.is_terminal(0):
         raise Invalid("the input device is not a TTY")
     size = terminal.size() if tty else None
-    if size:
-        body["ConsoleSize"] = list(size)
+    if tty:
+        body["ConsoleSize"] = list(size or (0, 0))
     session = call.client.session
     created = execution.create(session, call.arguments[0], body)
     try:

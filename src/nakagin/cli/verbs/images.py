@@ -83,7 +83,7 @@ def rows_of(summary: Document, *, whole: bool, digests: bool) -> Iterator[Docume
         "CreatedSince": f"{human_duration(time.time() - created)} ago" if created > 0 else "N/A",
         "CreatedAt": timestamp(created) if created > 0 else "",
         "Size": size,
-        "VirtualSize": size,
+        "VirtualSize": human_size(summary.get("Size") or 0, 4),
         "SharedSize": _known(summary.get("SharedSize", -1)),
         "UniqueSize": "N/A",
         "Containers": str(summary["Containers"]) if summary.get("Containers", -1) >= 0 else "N/A",

@@ -33,7 +33,8 @@ def inspect_any(call: Call) -> int:
         "volume": client.volumes.get,
     }
     if wanted and wanted not in kinds:
-        raise Invalid(f'"{wanted}" is not a valid value for --type', hint=f"one of {', '.join(kinds)}")
+        known = ", ".join(f'"{kind}"' for kind in kinds)
+        raise Invalid(f'unknown type: "{wanted}": must be one of {known}')
     finders = [kinds[wanted]] if wanted else list(kinds.values())
 
     def find(name: str) -> dict[str, Any]:
@@ -43,7 +44,7 @@ def inspect_any(call: Call) -> int:
             except NotFound:
                 if wanted:
                     raise
-        raise NotFound(f"no such object: {name}")
+        raise NotFound(f"Error: No such object: {name}")
 
     return _show(call, find)
 
@@ -76,6 +77,7 @@ def _show(call: Call, find: Finder) -> int:
     render = _renderer(template) if template else None
     found: list[dict[str, Any]] = []
     errors: list[str] = []
+    shown = False
     for name in call.arguments:
         try:
             document = find(name)
@@ -86,6 +88,9 @@ def _show(call: Call, find: Finder) -> int:
             found.append(document)
         else:
             say(render(document))
+            shown = True
+    if render is not None and not shown:
+        say("")
     if render is None:
         sys.stdout.write(json.dumps(found, indent=4, ensure_ascii=False) + "\n")
     for text in errors:
@@ -96,6 +101,7 @@ def _show(call: Call, find: Finder) -> int:
 def _renderer(template: str) -> Callable[[dict[str, Any]], str]:
     if template == "json":
         return lambda document: json.dumps(document, separators=(",", ":"), ensure_ascii=False)
+    from nakagin.cli.gotypes import ABSENT, typed
     from nakagin.cli.templates import Template, TemplateError
 
     try:
@@ -105,7 +111,7 @@ def _renderer(template: str) -> Callable[[dict[str, Any]], str]:
 
     def render(document: dict[str, Any]) -> str:
         try:
-            return parsed.render(document, strict=True)
+            return parsed.render(typed(document), absent=ABSENT)
         except TemplateError as error:
             words = f'template: :1:2: executing "" at {error.message}'
             raise Invalid(f"template parsing error: {words}") from None

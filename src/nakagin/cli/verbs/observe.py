@@ -34,7 +34,7 @@ def port(call: Call) -> int:
         raise Invalid(f"invalid port '{number}'")
     found = published.get(f"{number}/{protocol if slash else 'tcp'}")
     if not found:
-        raise NotFound(f"no public port '{wanted}' published for {name}")
+        raise NotFound(f"Error: No public port '{wanted}' published for {name}")
     for each in found:
         say(_address(each))
     return 0

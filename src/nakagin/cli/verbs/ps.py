@@ -90,7 +90,7 @@ def row(summary: Document, *, whole: bool, now: float) -> Document:
         "Mounts": ",".join(mounts if whole else [ellipsis(name, 15) for name in mounts]),
         "LocalVolumes": str(sum(mount.get("Driver") == "local" for mount in summary.get("Mounts") or [])),
         "Networks": ",".join(sorted(networks)),
-        "Platform": _platform(summary),
+        "Platform": _platform(summary) or None,
         "Label": _label(labels),
     }
 

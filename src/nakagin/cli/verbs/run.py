@@ -21,12 +21,12 @@ USAGE = "[OPTIONS] IMAGE [COMMAND] [ARG...]"
 def create(call: Call) -> int:
     """Create a container and print its id."""
     try:
-        container = create_container(call, request_body(call))
+        body = request_body(call)
     except UsageError:
         raise
     except NakaginError as error:
         return _failed(call, error)
-    say(container.reference)
+    say(create_container(call, body).reference)
     return 0
 
 
@@ -34,10 +34,13 @@ def run(call: Call) -> int:
     """Create a container, start it, and be its terminal until it ends; its exit code."""
     try:
         body = request_body(call)
-        _settle_streams(call, body)
-        return _run(call, body)
     except UsageError:
         raise
+    except NakaginError as error:
+        return _failed(call, error)
+    _settle_streams(call, body)
+    try:
+        return _run(call, body)
     except NakaginError as error:
         return _failed(call, error)
 

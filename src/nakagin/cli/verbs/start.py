@@ -25,14 +25,24 @@ def start(call: Call) -> int:
         return call.each(
             lambda name: call.client.containers.refer(name).restore(options.text("checkpoint"), path)
         )
-    return call.each(lambda name: call.client.containers.refer(name).start())
+    failed: list[str] = []
+
+    def start_one(name: str) -> None:
+        try:
+            call.client.containers.refer(name).start()
+        except NakaginError:
+            failed.append(name)
+            raise
+
+    code = call.each(start_one)
+    if failed:
+        complain(f"Error: failed to start containers: {', '.join(failed)}")
+    return code
 
 
 def _start_attached(call: Call, name: str) -> int:
     options = call.options
     container = call.client.containers.get(name)
-    if container.attributes["State"].get("Running"):
-        raise Conflict("you cannot attach to a running container with start, use attach instead")
     config = container.attributes["Config"]
     try:
         return attach_and_start(

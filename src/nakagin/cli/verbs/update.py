@@ -14,7 +14,7 @@ FLAGS = (*LIMITS, Flag("restart", "", "string", "Restart policy to apply when a 
 def update(call: Call) -> int:
     """Change limits and restart policy of containers."""
     if not any(call.options.given(flag.name) for flag in FLAGS):
-        raise Invalid("you must provide one or more flags when using this command.")
+        raise Invalid("you must provide one or more flags when using this command")
     restart = call.options.text("restart")
     policy = restart_policy(restart) if restart else {"Name": "", "MaximumRetryCount": 0}
     # A zero means "leave it"; only what was given is sent.

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import platform
+import os
 import sys
 
+from nakagin import __version__
 from nakagin.cli.command import Call, Command, complain
 from nakagin.cli.door import explain
 from nakagin.cli.flags import Flag
@@ -23,17 +24,7 @@ _MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 def short_version() -> str:
     """The line of `nakagin --version`."""
-    return f"Nakagin version {own_version()}"
-
-
-def own_version() -> str:
-    """The installed package's version."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("nakagin")
-    except PackageNotFoundError:  # run from a source tree
-        return "0+source"
+    return f"Nakagin version {__version__}"
 
 
 def show(call: Call) -> int:
@@ -55,12 +46,12 @@ def show(call: Call) -> int:
 def client_document() -> Document:
     """What `version --format` knows of this side."""
     return {
-        "Version": own_version(),
+        "Version": __version__,
         "ApiVersion": API_VERSION,
         "DefaultAPIVersion": API_VERSION,
-        "PythonVersion": platform.python_version(),
+        "PythonVersion": ".".join(map(str, sys.version_info[:3])),
         "Os": sys.platform,
-        "Arch": _MACHINES.get(platform.machine(), platform.machine()),
+        "Arch": _MACHINES.get(os.uname().machine, os.uname().machine),
     }
 
 
@@ -77,7 +68,7 @@ def render(document: Document, template: str) -> str:
         _rows(
             [
                 ("Version", client["Version"]),
-                ("API version", client["ApiVersion"]),
+                ("API version", _agreed(client)),
                 ("Python version", client["PythonVersion"]),
                 ("OS/Arch", f"{client['Os']}/{client['Arch']}"),
             ]
@@ -99,11 +90,11 @@ def _server(server: Document) -> list[str]:
             minimum = details.get("MinAPIVersion", "")
             rows += [
                 ("API version", f"{details.get('ApiVersion', '')} (minimum version {minimum})"),
-                *((title, details[key]) for title, key in _DETAILS if details.get(key)),
+                *((title, _detail(key, details[key])) for title, key in _DETAILS if details.get(key)),
                 ("OS/Arch", f"{details.get('Os', '')}/{details.get('Arch', '')}"),
                 ("Experimental", details.get("Experimental", "false")),
             ]
-        elif details.get("GitCommit"):
+        elif "GitCommit" in details:
             rows.append(("GitCommit", details["GitCommit"]))
         parts.append(f" {component.get('Name', '')}:\n" + _rows(rows, indent="  ").rstrip("\n"))
     return [*parts, ""]
@@ -115,6 +106,24 @@ _DETAILS = (
     ("Git commit", "GitCommit"),
     ("Built", "BuildTime"),
 )
+
+
+def _agreed(client: Document) -> str:
+    """The API version spoken, and ours where the engine's is lower."""
+    agreed, own = client["ApiVersion"], client["DefaultAPIVersion"]
+    return agreed if agreed == own else f"{agreed} (downgraded from {own})"
+
+
+def _detail(key: str, text: str) -> str:
+    if key != "BuildTime":
+        return text
+    from datetime import datetime
+
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return text
+    return moment.ctime()
 
 
 def _engine(server: Document) -> Document:

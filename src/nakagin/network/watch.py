@@ -1,0 +1,61 @@
+"""What goes on in the engine while containers run: the tasks behind `Networks.watch`, until cancelled."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from nakagin.errors import NakaginError
+from nakagin.kernel import conntrack, nftables
+from nakagin.network.dns import Forwarder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_log = logging.getLogger(__name__)
+
+
+async def keep_firewall(table: str, restore: Callable[[], None]) -> None:
+    """Call `restore` whenever another process changed our table, and once at the start."""
+    changed = asyncio.Event()
+    changed.set()  # what happened before we listened
+    loop = asyncio.get_running_loop()
+    with nftables.Watch(table) as watch:
+
+        def on_readable() -> None:
+            if watch.foreign_change():
+                changed.set()
+
+        loop.add_reader(watch.fileno(), on_readable)
+        try:
+            while await changed.wait():
+                changed.clear()
+                try:
+                    restore()
+                except NakaginError as error:
+                    _log.warning("cannot restore the firewall: %s", error)
+        finally:
+            loop.remove_reader(watch.fileno())
+
+
+async def answer_names(wanted: asyncio.Event, address: Callable[[], str]) -> None:
+    """Once wanted, answer DNS on the bridge."""
+    await wanted.wait()
+    try:
+        await Forwarder(address()).serve()
+    except OSError as error:
+        _log.warning("cannot answer DNS for containers: %s", error)
+
+
+async def forget_flows(addresses: asyncio.Queue[str]) -> None:
+    """Drop the tracked flows to addresses that went.
+
+    In a thread: the kernel walks its whole table (10 ms).
+    """
+    while True:
+        address = await addresses.get()
+        try:
+            await asyncio.to_thread(conntrack.forget, address)
+        except OSError as error:
+            _log.warning("%s", error)
