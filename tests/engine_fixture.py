@@ -250,9 +250,13 @@ class ScratchEngine:
         return sorted(_processes(self.instance.encode(), self.cgroup_parent, str(self.root).encode()))
 
     def stored_files(self) -> set[str]:
-        """Every path below the data root, except those of the database that come and go by themselves."""
-        found = (str(path.relative_to(self.data_root)) for path in self.data_root.rglob("*"))
-        return {path for path in found if not path.endswith(("-wal", "-shm", "-journal"))}
+        """Every path below the data root, except what comes and goes by itself: database journals, trash."""
+        found = set()
+        for folder, folders, files in os.walk(self.data_root):  # unlike rglob, it may shrink meanwhile
+            below = os.path.relpath(folder, self.data_root)
+            found |= {os.path.normpath(os.path.join(below, name)) for name in (*folders, *files)}
+        passing = ("-wal", "-shm", "-journal")
+        return {path for path in found if not path.endswith(passing) and not path.startswith("trash/")}
 
     def leaks(self) -> list[str]:
         """What of this engine is still there, one line each; [] when it left as it came."""
@@ -266,6 +270,7 @@ class ScratchEngine:
             *(f"nft {line}" for line in _nft_tables() if self.instance in line),
             *(f"file {path}" for path in glob.glob(f"{self.exec_root}/containers/*")),
             *(f"file {path}" for path in glob.glob(f"{self.data_root}/containers/*")),
+            *(f"file {path}" for path in glob.glob(f"{self.data_root}/trash/*")),
         ]
 
 

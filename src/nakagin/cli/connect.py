@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _socket
 import os
 
 from nakagin.client.client import Client
@@ -36,16 +37,16 @@ def connect(settings: Options) -> Client:
 
 def answers(endpoint: Endpoint) -> bool:
     """Somebody listens on the endpoint's unix socket (or forbids us to ask, which is another error)."""
-    import socket
-
     assert endpoint.path is not None
-    with socket.socket(socket.AF_UNIX) as probe:
-        try:
-            probe.connect(endpoint.path)
-        except PermissionError:
-            return True
-        except OSError:
-            return False
+    probe = _socket.socket(_socket.AF_UNIX)
+    try:
+        probe.connect(endpoint.path)
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    finally:
+        probe.close()
     return True
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import _signal as signal  # type: ignore[import-not-found]  # the C module: the import of `signal` costs 5 ms for its enumerations
 import os
 import select
-import signal
 import sys
 
 from nakagin.cli.terminal import DetachScanner, RawTerminal
@@ -66,7 +66,7 @@ class Signals:
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
-            signal.signal(number, handler)  # type: ignore[arg-type]
+            signal.signal(number, handler)
         signal.set_wakeup_fd(-1)
         os.close(self._reader)
         os.close(self._writer)
@@ -89,10 +89,8 @@ def _noted(_number: int, _frame: object) -> None:
 
 def signal_name(number: int) -> str:
     """ "SIGTERM"; real-time signals have no name here and go by number."""
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return str(number)
+    names = {value: name for name, value in vars(signal).items() if name[:3] == "SIG" and name[3] != "_"}
+    return str(names.get(number, number))
 
 
 class Relay:

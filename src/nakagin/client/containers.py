@@ -100,7 +100,8 @@ class Container:
 
     def restore(self, checkpoint: str, folder: str | None = None) -> None:
         """Start from a checkpoint."""
-        self._post("/start", checkpoint=checkpoint, **{"checkpoint-dir": folder})
+        query = {"checkpoint": checkpoint, "checkpoint-dir": folder}
+        self._session.request("POST", self._path("/start"), query, timeout=None).read()
 
     def stop(self, *, seconds: int | None = None, signal: str | None = None) -> None:
         """Ask it to end, kill it after `seconds` (default: its own setting); no error when it is stopped."""

@@ -5,10 +5,10 @@ Precedence: an explicit host or context, NAKAGIN_HOST, DOCKER_HOST, DOCKER_CONTE
 
 from __future__ import annotations
 
-import json
 import os
 
 from nakagin.errors import Invalid, NotFound, Unsupported
+from nakagin.spec.document import parse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -131,13 +131,11 @@ def _from_context(name: str, folder: str) -> Endpoint:
     digest = hashlib.sha256(name.encode()).hexdigest()
     try:
         with open(os.path.join(folder, "contexts", "meta", digest, "meta.json"), "rb") as file:
-            document = json.load(file)
+            document = parse(file.read(), f"context {name}")
     except FileNotFoundError:
         raise NotFound(
             f'context "{name}": context not found', hint=f"contexts are kept in {folder}/contexts"
         ) from None
-    except ValueError as error:
-        raise Invalid(str(error), where=f"context {name}") from None
     docker = document.get("Endpoints", {}).get("docker", {})
     certificates = os.path.join(folder, "contexts", "tls", digest, "docker")
     tls = (

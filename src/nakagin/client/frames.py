@@ -5,8 +5,6 @@ Both decoders are fed bytes in any pieces and give back what is complete; they k
 
 from __future__ import annotations
 
-import json
-
 from nakagin.errors import Damaged
 
 TYPE_CHECKING = False
@@ -63,7 +61,9 @@ class JSONSequence:
     __slots__ = ("_decoder", "_text", "_undecoded")
 
     def __init__(self) -> None:
-        self._decoder = json.JSONDecoder()
+        from json import JSONDecoder  # its import is dear, and run and ps have no sequences to read
+
+        self._decoder = JSONDecoder()
         self._text = ""
         self._undecoded = b""
 

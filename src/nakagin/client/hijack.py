@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import socket
+import _socket
 
 from nakagin.client.frames import STDOUT, Demultiplexer
 from nakagin.errors import Unavailable
@@ -64,7 +64,7 @@ class Stream:
         """Write what fits now without waiting; the number of bytes taken."""
         try:
             return self._connection.socket.send(
-                data, 0 if self._connection.endpoint.tls else socket.MSG_DONTWAIT
+                data, 0 if self._connection.endpoint.tls else _socket.MSG_DONTWAIT
             )
         except (BlockingIOError, InterruptedError):
             return 0
@@ -74,7 +74,7 @@ class Stream:
         if self._connection.endpoint.tls is not None:
             return
         try:
-            self._connection.socket.shutdown(socket.SHUT_WR)
+            self._connection.socket.shutdown(_socket.SHUT_WR)
         except OSError:  # the other side is gone already
             return
 

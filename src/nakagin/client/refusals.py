@@ -6,8 +6,6 @@ happened, so a caller may write `except NotFound` or `except EngineError`.
 
 from __future__ import annotations
 
-import json
-
 from nakagin.errors import (
     Conflict,
     Damaged,
@@ -20,6 +18,7 @@ from nakagin.errors import (
     Unavailable,
     Unsupported,
 )
+from nakagin.spec.document import parse
 
 
 class EngineError(NakaginError):
@@ -84,8 +83,8 @@ def refusal(status: int, reason: str, body: bytes) -> EngineError:
 def _message(status: int, reason: str, body: bytes) -> str:
     text = body.decode("utf-8", "replace").strip()
     try:
-        document = json.loads(text)
-    except ValueError:
+        document = parse(text)
+    except Invalid:
         return text or f"{status} {reason}".strip()
     if isinstance(document, dict):
         # podman's compatible API says "cause" too; Docker's "message" is the one both have.

@@ -6,14 +6,14 @@ gives it back when its answer has been read to the end.
 
 from __future__ import annotations
 
-import json
 import os
 
 from nakagin.client import http1
 from nakagin.client.frames import JSONSequence
 from nakagin.client.refusals import not_json, refusal
 from nakagin.client.transport import Connection
-from nakagin.errors import Unavailable
+from nakagin.errors import Invalid, Unavailable
+from nakagin.spec.document import parse, render
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -89,8 +89,8 @@ class Response:
         if not data.strip():
             return None
         try:
-            return json.loads(data)
-        except ValueError:
+            return parse(data)
+        except Invalid:
             raise not_json(self.what, data) from None
 
     def documents(self) -> Iterator[Any]:
@@ -226,7 +226,7 @@ class Session:
         headers: dict[str, str],
     ) -> None:
         if body is not None:
-            data = json.dumps(body, separators=(",", ":")).encode()
+            data = render(body).encode()
             headers["Content-Type"] = "application/json"
         whole = data if isinstance(data, bytes) else b"" if data is None and method == "POST" else None
         head = http1.encode_request(
@@ -283,7 +283,7 @@ def encode_query(query: Query | None) -> str:
 def _query_text(value: object) -> str:
     if isinstance(value, bool):
         return str(int(value))
-    return json.dumps(value, separators=(",", ":")) if isinstance(value, dict) else str(value)
+    return render(value) if isinstance(value, dict) else str(value)
 
 
 def quote(text: str, keep: str = "") -> str:

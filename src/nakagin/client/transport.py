@@ -5,13 +5,15 @@ A timeout is an error (Unavailable), never an end of stream; a lost connection i
 
 from __future__ import annotations
 
-import socket
+import _socket
 
 from nakagin.client.endpoint import DEFAULT_SOCKET
 from nakagin.errors import Denied, Invalid, Unavailable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import socket
+
     from nakagin.client.endpoint import TLS, Endpoint
 
 RECEIVE = 256 * 1024
@@ -24,7 +26,7 @@ class Connection:
 
     def __init__(self, endpoint: Endpoint, timeout: float | None) -> None:
         self.endpoint = endpoint
-        self.socket: socket.socket = _connect(endpoint, timeout)
+        self.socket: _socket.socket = _connect(endpoint, timeout)
 
     def send(self, data: bytes) -> None:
         """All of `data`; Unavailable on a timeout, BrokenPipeError where the engine reads no more."""
@@ -52,7 +54,7 @@ class Connection:
         """The engine has closed this idle connection (or said something nobody asked for)."""
         try:
             self.socket.settimeout(0)
-            self.socket.recv(1, 0 if self.endpoint.tls else socket.MSG_PEEK)
+            self.socket.recv(1, 0 if self.endpoint.tls else _socket.MSG_PEEK)
         except (BlockingIOError, InterruptedError):
             return False
         except OSError as error:
@@ -65,15 +67,12 @@ class Connection:
         self.socket.close()
 
 
-def _connect(endpoint: Endpoint, timeout: float | None) -> socket.socket:
+def _connect(endpoint: Endpoint, timeout: float | None) -> _socket.socket:
+    # The C module: the import of `socket` costs as much as all of `ps`, and a unix socket needs nothing of it.
     try:
         if endpoint.path is None:
-            connected = socket.create_connection((endpoint.host, endpoint.port), timeout)
-            connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            # Docker's hijacked connections may be silent for hours; a lost peer is still noticed.
-            connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            return _secure(connected, endpoint.tls, endpoint.host) if endpoint.tls else connected
-        connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+            return _connect_network(endpoint, timeout)
+        connected = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
         connected.settimeout(timeout)
         try:
             connected.connect(endpoint.path)
@@ -83,6 +82,16 @@ def _connect(endpoint: Endpoint, timeout: float | None) -> socket.socket:
     except OSError as error:
         raise unreachable(endpoint, error) from error
     return connected
+
+
+def _connect_network(endpoint: Endpoint, timeout: float | None) -> _socket.socket:
+    import socket
+
+    connected = socket.create_connection((endpoint.host, endpoint.port), timeout)
+    connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    # Docker's hijacked connections may be silent for hours; a lost peer is still noticed.
+    connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    return _secure(connected, endpoint.tls, endpoint.host) if endpoint.tls else connected
 
 
 def unreachable(endpoint: Endpoint, error: OSError) -> Unavailable | Denied:

@@ -5,6 +5,7 @@ The order of the calls is the kernel's demand; the comments say why here. Runs i
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 
@@ -226,6 +227,7 @@ def confine(program: Program, filter_: Filter | None, channel: Channel) -> Comma
         _step(f"limit {identity.RLIMITS[number]} to {soft}:{hard}", identity.set_rlimit, number, soft, hard)
     default_home(program)
     command = find_command(program)
+    _refuse_own_interpreter(command)
     # The filter may forbid memory files, so the launcher is made before it.
     launch = launcher.seal(command, channel.fileno()) if not filter_ or filter_.lets_launch else -1
     present = identity.bounding_mask()
@@ -233,10 +235,12 @@ def confine(program: Program, filter_: Filter | None, channel: Channel) -> Comma
         # Without no_new_privs a filter needs CAP_SYS_ADMIN, so it comes before the capabilities go.
         install(filter_, channel)
     own_stdio(program.uid)
+    inside = True
     try:
-        enter_directory(program.cwd)
-        inside = True
-    except PermissionError:
+        _step(f"enter working directory {program.cwd}", enter_directory, program.cwd)
+    except StepFailed as error:
+        if error.errno != errno.EACCES:
+            raise
         inside = False  # root may lack what the user has (NFS): tried again below
     # The bounding set can be cut only while CAP_SETPCAP is there.
     _step("limit the bounding set", identity.limit_bounding, program.bounding, present)
@@ -245,15 +249,13 @@ def confine(program: Program, filter_: Filter | None, channel: Channel) -> Comma
         lambda: identity.set_ids(program.uid, program.gid, program.groups, keep_capabilities=True),
     )
     if not inside:
-        _step(f"enter {program.cwd}", enter_directory, program.cwd)
+        _step(f"enter working directory {program.cwd}", enter_directory, program.cwd)
     os.umask(program.umask)
     sets = identity.CapabilitySets(program.permitted, program.effective, program.inheritable)
     _step("set capabilities", identity.set_capabilities, sets)
     identity.set_ambient(program.ambient)
     if program.no_new_privs:
         process.set_no_new_privs()
-    if launch < 0:
-        _refuse_own_interpreter(command)
     return Command(command, launch)
 
 
@@ -283,7 +285,7 @@ def execute(program: Program, command: Command, keep: int, channel: Channel) -> 
 
 
 def _refuse_own_interpreter(command: str) -> None:
-    """CVE-2019-5736 for filters that forbid execveat, and with it the launcher."""
+    """CVE-2019-5736: /proc/self/exe still is the host's interpreter now, by whatever name."""
     wanted = os.stat(command)
     if (_OWN.st_dev, _OWN.st_ino) == (wanted.st_dev, wanted.st_ino):
         raise CommandFailed(f'exec: "{command}"', "this is the runtime itself", errno=13)

@@ -12,6 +12,7 @@ import stat
 
 from nakagin.errors import StepFailed
 from nakagin.kernel import abi, mount, paths, terminal
+from nakagin.kernel.libc import named
 from nakagin.runtime import copy_up, idmap
 from nakagin.runtime.options import legacy_flags, parse_options
 from nakagin.runtime.steps import (
@@ -115,7 +116,7 @@ def prepare_bind(step: BindMount) -> int:
     try:
         fd = mount.open_tree(abi.AT_FDCWD, step.source, recursive=step.recursive)
     except OSError as error:
-        raise OSError(error.errno, error.strerror, step.source) from None
+        raise named(error, step.source) from None
     try:
         if step.idmap:
             userns = idmap.user_namespace(step.idmap.uids, step.idmap.gids)
@@ -231,6 +232,11 @@ def _make_device(step: MakeDevice, site: Site) -> None:
 
 
 def _make_link(step: MakeLink, site: Site) -> None:
+    if step.only_to_something:
+        try:
+            os.close(paths.open_in_root(site.root, step.target, os.O_PATH))
+        except _MISSING:
+            return
     parent, name = _parent(site, step.path)
     try:
         if step.replace:
@@ -262,12 +268,21 @@ def _bind_console(_: BindConsole, site: Site) -> None:
             site.master, site.slave = terminal.open_pty(dev)
         finally:
             os.close(dev)
-    # CVE-2025-52565: the source is the terminal's own descriptor, not a path like /dev/pts/0.
+    # CVE-2025-52565: the source is the terminal's own descriptor, not a path like /dev/pts/0, and the
+    # target is /dev/console itself, not what an image's symlink makes of it.
+    parent, name = _parent(site, "/dev/console")
+    try:
+        os.mknod(name, stat.S_IFREG | 0o600, dir_fd=parent)
+    except FileExistsError:
+        pass
+    place = paths.openat2(parent, name, os.O_PATH, 0, abi.RESOLVE_BENEATH | abi.RESOLVE_NO_SYMLINKS)
+    os.close(parent)
     fd = mount.open_tree(site.slave)
     try:
-        _attach(fd, site, "/dev/console")
+        mount.move_mount(fd, place)
     finally:
         os.close(fd)
+        os.close(place)
 
 
 def _seal_mount(step: SealMount, site: Site) -> None:

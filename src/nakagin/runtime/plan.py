@@ -46,8 +46,6 @@ _LINKS = (
     ("/dev/stdin", "/proc/self/fd/0"),
     ("/dev/stdout", "/proc/self/fd/1"),
     ("/dev/stderr", "/proc/self/fd/2"),
-    ("/dev/core", "/proc/kcore"),
-    ("/dev/ptmx", "pts/ptmx"),
 )
 _DEVICES = (
     ("null", 1, 3),
@@ -105,6 +103,11 @@ class Plan:
     def has_user_namespace(self) -> bool:
         """Whether the container gets a user namespace of its own."""
         return bool(self.clone_flags & abi.CLONE_NEWUSER)
+
+    @property
+    def in_user_namespace(self) -> bool:
+        """Whether the container's root is not the host's: then it may not make devices or open host files."""
+        return self.has_user_namespace or any(kind == "user" for kind, _ in self.joins)
 
     @property
     def has_runtime_hooks(self) -> bool:
@@ -262,8 +265,10 @@ def _furniture(
     if not dev_is_bound:
         devices = [*_default_devices(), *(linux.get("devices") or ())]
         unique = {_absolute(device.get("path", "")): device for device in devices}
-        steps += [_device(device, made.has_user_namespace) for device in unique.values()]
-        steps += [MakeLink(path, to, replace=path == "/dev/ptmx") for path, to in _LINKS]
+        steps += [_device(device, made.in_user_namespace) for device in unique.values()]
+        steps += [MakeLink(path, to) for path, to in _LINKS]
+        steps.append(MakeLink("/dev/core", "/proc/kcore", only_to_something=True))
+        steps.append(MakeLink("/dev/ptmx", "pts/ptmx", replace=True))  # the container's own devpts
     if made.program.terminal:
         steps.append(BindConsole())
     if made.program.cwd != "/":

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import socket
+import _socket
 
 
 def is_ip(text: str) -> bool:
     """An IPv4 or IPv6 address in text form (without zone)."""
-    return _parses(socket.AF_INET, text) or _parses(socket.AF_INET6, text)
+    return _parses(_socket.AF_INET, text) or _parses(_socket.AF_INET6, text)
 
 
 def _parses(family: int, text: str) -> bool:
     try:
-        socket.inet_pton(family, text)
+        _socket.inet_pton(family, text)
     except OSError:
         return False
     return True

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
-
 from nakagin.errors import Invalid, NotFound
+from nakagin.spec.document import parse, render
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,13 +32,13 @@ def security_options(given: Iterable[str]) -> tuple[list[str], bool]:
 def _profile(path: str) -> str:
     try:
         with open(path, "rb") as file:
-            return json.dumps(json.load(file), separators=(",", ":"), ensure_ascii=False)
+            return render(parse(file.read()))
     except FileNotFoundError:
         words = f"open {path}: no such file or directory"
         raise NotFound(f"opening seccomp profile ({path}) failed: {words}") from None
     except OSError as error:
         raise Invalid(f"opening seccomp profile ({path}) failed: {error.strerror}") from None
-    except ValueError as error:
+    except Invalid as error:
         raise Invalid(f"compacting json for seccomp profile ({path}) failed: {error}") from None
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 
+from nakagin import __version__
 from nakagin.cli.command import Call, Command, complain
 from nakagin.cli.door import explain
 from nakagin.cli.flags import Flag
 from nakagin.cli.quantities import human_binary_size
-from nakagin.cli.verbs.version import own_version
 from nakagin.errors import NakaginError
 
 TYPE_CHECKING = False
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def info(call: Call) -> int:
     """Show the engine's state; exit code 1 where none answers or it reports errors."""
     template = call.options.text("format")
-    client = {"Version": own_version(), "Context": "default", "Debug": False, "Plugins": []}
+    client = {"Version": __version__, "Context": "default", "Debug": False, "Plugins": []}
     try:
         server = call.client.info()
     except NakaginError as error:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import platform
+import os
 import sys
-from datetime import datetime
 
+from nakagin import __version__
 from nakagin.cli.command import Call, Command, complain
 from nakagin.cli.door import explain
 from nakagin.cli.flags import Flag
@@ -24,17 +24,7 @@ _MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 def short_version() -> str:
     """The line of `nakagin --version`."""
-    return f"Nakagin version {own_version()}"
-
-
-def own_version() -> str:
-    """The installed package's version."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("nakagin")
-    except PackageNotFoundError:  # run from a source tree
-        return "0+source"
+    return f"Nakagin version {__version__}"
 
 
 def show(call: Call) -> int:
@@ -56,12 +46,12 @@ def show(call: Call) -> int:
 def client_document() -> Document:
     """What `version --format` knows of this side."""
     return {
-        "Version": own_version(),
+        "Version": __version__,
         "ApiVersion": API_VERSION,
         "DefaultAPIVersion": API_VERSION,
-        "PythonVersion": platform.python_version(),
+        "PythonVersion": ".".join(map(str, sys.version_info[:3])),
         "Os": sys.platform,
-        "Arch": _MACHINES.get(platform.machine(), platform.machine()),
+        "Arch": _MACHINES.get(os.uname().machine, os.uname().machine),
     }
 
 
@@ -127,6 +117,8 @@ def _agreed(client: Document) -> str:
 def _detail(key: str, text: str) -> str:
     if key != "BuildTime":
         return text
+    from datetime import datetime
+
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
