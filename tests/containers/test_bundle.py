@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 
@@ -89,7 +91,7 @@ def test_privileged() -> None:
 
 
 @pytest.mark.parametrize(("mode", "expected"), [({}, ID[:12]), ({"network_mode": "host"}, "machine")])
-def test_hostname(mode: dict[str, object], expected: str) -> None:
+def test_hostname(mode: dict[str, Any], expected: str) -> None:
     assert bundle.hostname(container(**mode), HOST) == expected
     assert bundle.hostname(container({"hostname": "own"}, **mode), HOST) == "own"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import secrets
 import signal
@@ -264,6 +265,14 @@ async def test_a_terminal(engine: Engine) -> None:
     await engine.containers.remove(made)
 
 
+async def test_force_wins_over_a_restart_policy(engine: Engine) -> None:
+    for _ in range(10):
+        made = await make(engine, "false", restart_policy=RestartPolicy(name="always"))
+        await until(functools.partial(restarting, engine, made))
+        await asyncio.sleep(0.2 * secrets.randbelow(100) / 100)  # any moment of a restart is the point here
+        await engine.containers.remove(made, force=True)
+
+
 async def test_restart_policy_and_its_end(engine: Engine) -> None:
     policy = RestartPolicy(name="on-failure", maximum_retry_count=2)
     made = await make(engine, "sh", "-c", "echo again; exit 9", restart_policy=policy)
@@ -363,8 +372,16 @@ async def test_a_new_volume_gets_the_images_content(engine: Engine) -> None:
 
 async def test_namespaces_of_another(engine: Engine) -> None:
     other = await make(engine, "sleep", "1000", ipc_mode="shareable", config={"hostname": "other"})
-    mine = await make(engine, "sh", "-c", "touch /dev/shm/seen; hostname; ps -o args",
-                      pid_mode=f"container:{other}", ipc_mode=f"container:{other}", network_mode=f"container:{other}")  # fmt: skip
+    joined = f"container:{other}"
+    mine = await make(
+        engine,
+        "sh",
+        "-c",
+        "touch /dev/shm/seen; hostname; ps -o args",
+        pid_mode=joined,
+        ipc_mode=joined,
+        network_mode=joined,
+    )
     code, text = await finish(engine, mine)
     assert code == 0
     assert text.startswith("other\n")

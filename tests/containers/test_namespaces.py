@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from nakagin.containers import namespaces
@@ -9,7 +11,7 @@ from nakagin.errors import Invalid
 from nakagin.spec.docker import ContainerConfig, HostConfig
 
 
-def plan(**modes: str) -> str:
+def plan(**modes: Any) -> str:
     """The plan on one line: kinds, joined ones with their path."""
     found = namespaces.plan(HostConfig(**modes), "private", {"pid": 7, "ipc": 8, "network": 9})
     return " ".join(each["type"] + (f"={each['path']}" if "path" in each else "") for each in found)
