@@ -79,10 +79,10 @@ REFUSED = [
     "--memory-swappiness 101 b", "--device-read-bps sda b", "--device-read-bps /dev/x:zz b", "--add-host x b",
     "--add-host a:b b", "--dns x b", "--mac-address zz b", "--network a,ip=x b", "--network x --network x b",
     "--network host --network-alias a b", "--network bridge --network foo b", "--pid foo b", "--userns x b", "--uts x b", "--cgroupns x b",
-    "--security-opt foo b", "--security-opt seccomp=/nonexistent b", "--log-driver none --log-opt a=b b",
+    "--security-opt foo b", "--security-opt seccomp=/proc/none b", "--log-driver none --log-opt a=b b",
     "--device foo b", "--device /dev/x:/y:zz b", "--device-cgroup-rule foo b", "--health-cmd x --no-healthcheck b",
-    "--health-interval 1 b", "--health-interval -1s b", "--health-retries -1 b", "--env-file /nonexistent b",
-    "--label-file /nonexistent b", "--link :: b", "--pull foo b", "--gpus foo=1 b", "--gpus count=a b",
+    "--health-interval 1 b", "--health-interval -1s b", "--health-retries -1 b", "--env-file /proc/none b",
+    "--label-file /proc/none b", "--link :: b", "--pull foo b", "--gpus foo=1 b", "--gpus count=a b",
     "--stop-timeout x b", "--sysctl foo=1 b", "--pids-limit x b", "--rm=zz b", "--shm-size x b", "--storage-opt size b",
 ]  # fmt: skip
 
