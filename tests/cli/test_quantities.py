@@ -73,7 +73,8 @@ def test_cpus() -> None:
 @pytest.mark.parametrize(
     ("seconds", "words"),
     [
-        (0.4, "Less than a second"), (1, "1 second"), (59, "59 seconds"), (60, "About a minute"), (119, "About a minute"),
+        (0.4, "Less than a second"), (1, "1 second"),
+        (59, "59 seconds"), (60, "About a minute"), (119, "About a minute"),
         (120, "2 minutes"), (3540, "59 minutes"), (3600, "About an hour"), (7200, "2 hours"), (47 * 3600, "47 hours"),
         (3 * 86400, "3 days"), (15 * 86400, "2 weeks"), (70 * 86400, "2 months"), (800 * 86400, "2 years"),
     ],

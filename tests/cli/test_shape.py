@@ -1,3 +1,4 @@
+# ruff: noqa: E501 -- tables
 """Against the same engine, docker's command line and ours print the same."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 -- tables
 """Go templates: what Go's text/template makes of the same text and data."""
 
 from __future__ import annotations

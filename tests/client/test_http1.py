@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -31,7 +33,7 @@ def read(parser: ResponseParser, pieces: list[bytes]) -> bytes:
 def test_any_cut(data: bytes, cuts: list[int]) -> None:
     bounds = [0, *sorted(cut for cut in cuts if cut <= len(data)), len(data)]
     parser = ResponseParser("GET")
-    body = read(parser, [data[a:b] for a, b in zip(bounds, bounds[1:], strict=False)])
+    body = read(parser, [data[a:b] for a, b in pairwise(bounds)])
     assert (parser.status, body, parser.finished, parser.keep_alive) == (200, b"hello", True, True)
 
 

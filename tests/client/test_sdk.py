@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -41,8 +42,8 @@ def test_the_engine_answers(client: Client) -> None:
 
 
 def test_run_in_the_foreground(client: Client) -> None:
-    options = {"network": "none", "remove": True}
-    assert client.containers.run("busybox", ["echo", "hi"], **options) == b"hi\n"  # type: ignore[call-overload]
+    options: Any = {"network": "none", "remove": True}
+    assert client.containers.run("busybox", ["echo", "hi"], **options) == b"hi\n"
     assert client.containers.run("busybox", ["cat"], stdin=b"x" * 500_000, **options) == b"x" * 500_000
     with pytest.raises(ContainerExited) as caught:
         client.containers.run("busybox", ["sh", "-c", "echo bad >&2; exit 3"], **options)
@@ -109,7 +110,7 @@ def test_a_timeout_is_an_error_and_not_an_end(engine: ScratchEngine, sleeper: Co
 
 
 def test_events_and_keep_alive(engine: ScratchEngine, client: Client) -> None:
-    seen = []
+    seen: list[str] = []
     listening = threading.Event()
 
     def listen() -> None:

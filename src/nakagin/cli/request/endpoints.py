@@ -32,7 +32,7 @@ _EMPTY: dict[str, object] = {
 
 
 def network(text: str) -> tuple[str, Endpoint]:
-    """One --network value: "name" or CSV of name, alias, ip, ip6, link-local-ip, mac-address, driver-opt, gw-priority."""
+    """One --network value: "name", or CSV of name, alias, ip, ip6, link-local-ip, mac-address, driver-opt …"""
     endpoint: Endpoint = {}
     if "=" not in text:
         return text, endpoint
