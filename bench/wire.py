@@ -8,14 +8,22 @@ from types import TracebackType
 from typing import Any, Self
 
 
+class Refused(RuntimeError):
+    """The engine answered with a bad status; the connection is still good."""
+
+
 class Connection:
     """One HTTP/1.1 connection over a unix socket; requests go one after the other."""
 
     def __init__(self, path: str) -> None:
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.settimeout(60)
-        self._socket.connect(path)
         self._buffer = b""
+        try:
+            self._socket.connect(path)
+        except OSError:
+            self._socket.close()
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -30,7 +38,7 @@ class Connection:
         self._socket.close()
 
     def request(self, method: str, path: str, body: object = None) -> Any:
-        """Send and receive one message; the decoded JSON (None where empty); RuntimeError on a bad status."""
+        """Send and receive one message; the decoded JSON (None where empty); Refused on a bad status."""
         payload = b"" if body is None else json.dumps(body).encode()
         self._socket.sendall(
             f"{method} /v1.41{path} HTTP/1.1\r\nHost: d\r\nContent-Type: application/json\r\n"
@@ -40,7 +48,7 @@ class Connection:
         status, headers = self._head()
         text = self._body(status, headers)
         if status >= 400:
-            raise RuntimeError(f"{method} {path}: {status} {text.decode(errors='replace')}")
+            raise Refused(f"{method} {path}: {status} {text.decode(errors='replace')}")
         return json.loads(text) if text.strip() else None
 
     def stream(self, path: str, body: object) -> bytes:

@@ -142,9 +142,8 @@ class ScratchEngine:
             with contextlib.suppress(AssertionError):  # a dying process may need a moment
                 await_until(lambda: not self.leaks(), "leaks to vanish", 5)
             found += self.leaks()
-        for pid in self.processes():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        if found:
+            self._sweep()
         if not found or not os.environ.get("KEEP_SCRATCH"):
             shutil.rmtree(self.root, ignore_errors=True)
         return found
@@ -157,6 +156,22 @@ class ScratchEngine:
         self.remove_containers()
         if code := self.terminate():
             found.append(f"the engine ended with exit code {code}:\n{self.log_tail()}")
+
+    def _sweep(self) -> None:
+        """What a failed test left is told; it must not stay on the machine as well."""
+        for pid in self.processes():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(AssertionError):
+            await_until(lambda: not self.processes(), "processes to end", 5)
+        subprocess.run(["ip", "link", "delete", f"nk-{self.instance}0"], capture_output=True, check=False)
+        subprocess.run(
+            ["nft", "delete", "table", "inet", f"nakagin_{self.instance}"], capture_output=True, check=False
+        )
+        for group in glob.glob(f"/sys/fs/cgroup/*/{self.cgroup_parent}"):
+            for folder, _, _ in os.walk(group, topdown=False):
+                with contextlib.suppress(OSError):
+                    os.rmdir(folder)
 
     # clients
 
@@ -235,9 +250,13 @@ class ScratchEngine:
         return sorted(_processes(self.instance.encode(), self.cgroup_parent, str(self.root).encode()))
 
     def stored_files(self) -> set[str]:
-        """Every path below the data root, except those of the database that come and go by themselves."""
-        found = (str(path.relative_to(self.data_root)) for path in self.data_root.rglob("*"))
-        return {path for path in found if not path.endswith(("-wal", "-shm", "-journal"))}
+        """Every path below the data root, except what comes and goes by itself: database journals, trash."""
+        found = set()
+        for folder, folders, files in os.walk(self.data_root):  # unlike rglob, it may shrink meanwhile
+            below = os.path.relpath(folder, self.data_root)
+            found |= {os.path.normpath(os.path.join(below, name)) for name in (*folders, *files)}
+        passing = ("-wal", "-shm", "-journal")
+        return {path for path in found if not path.endswith(passing) and not path.startswith("trash/")}
 
     def leaks(self) -> list[str]:
         """What of this engine is still there, one line each; [] when it left as it came."""
@@ -251,6 +270,7 @@ class ScratchEngine:
             *(f"nft {line}" for line in _nft_tables() if self.instance in line),
             *(f"file {path}" for path in glob.glob(f"{self.exec_root}/containers/*")),
             *(f"file {path}" for path in glob.glob(f"{self.data_root}/containers/*")),
+            *(f"file {path}" for path in glob.glob(f"{self.data_root}/trash/*")),
         ]
 
 

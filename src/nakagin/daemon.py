@@ -32,21 +32,27 @@ log = logging.getLogger("nakagin")
 _FD_START = 3  # SD_LISTEN_FDS_START, sd_listen_fds(3)
 _BACKLOG = 512
 
-_WORDS = (
-    "bip bip6 bridge cgroup-parent config-file containerd containerd-namespace containerd-plugins-namespace data-root "
-    "default-cgroupns-mode default-gateway default-gateway-v6 default-ipc-mode default-runtime default-shm-size exec-root "
-    "fixed-cidr fixed-cidr-v6 group host-gateway-ip http-proxy https-proxy init-path instance ip log-driver log-format "
-    "log-level metrics-addr no-proxy pidfile seccomp-profile storage-driver swarm-default-advertise-addr tlscacert "
-    "tlscert tlskey userland-proxy-path userns-remap"
-).split()
-_NUMBERS = (
-    "cpu-rt-period cpu-rt-runtime max-concurrent-downloads max-concurrent-uploads max-download-attempts mtu "
-    "network-control-plane-mtu shutdown-timeout"
-).split()
-_SWITCHES = (
-    "allow-direct-routing cri-containerd debug experimental icc init ip-forward ip-forward-no-drop ip-masq ip6tables "
-    "iptables ipv6 live-restore no-new-privileges raw-logs rootless selinux-enabled tls tlsverify userland-proxy"
-).split()
+
+def _words(text: str) -> list[str]:
+    return text.split()
+
+
+_WORDS = _words("""
+bip bip6 bridge cgroup-parent config-file containerd containerd-namespace containerd-plugins-namespace
+data-root default-cgroupns-mode default-gateway default-gateway-v6 default-ipc-mode default-runtime
+default-shm-size exec-root fixed-cidr fixed-cidr-v6 group host-gateway-ip http-proxy https-proxy init-path
+instance ip log-driver log-format log-level metrics-addr no-proxy pidfile seccomp-profile storage-driver
+swarm-default-advertise-addr tlscacert tlscert tlskey userland-proxy-path userns-remap
+""")
+_NUMBERS = _words("""
+cpu-rt-period cpu-rt-runtime max-concurrent-downloads max-concurrent-uploads max-download-attempts mtu
+network-control-plane-mtu shutdown-timeout
+""")
+_SWITCHES = _words("""
+allow-direct-routing cri-containerd debug experimental icc init ip-forward ip-forward-no-drop ip-masq
+ip6tables iptables ipv6 live-restore no-new-privileges raw-logs rootless selinux-enabled tls tlsverify
+userland-proxy
+""")
 #: Repeatable flags, and the key of daemon.json that they fill.
 _LISTS = {
     "authorization-plugin": "authorization-plugins", "cdi-spec-dir": "cdi-spec-dirs", "dns": "dns",
@@ -304,14 +310,6 @@ def _begin_log(settings: Settings) -> None:
 
 
 def _write_pid(path: str) -> None:
-    """Write the pid file; refuse if a living process is in it."""
-    try:
-        with open(path, encoding="ascii") as file:
-            known = int(file.read().strip() or 0)
-        if known not in {0, os.getpid()} and os.path.exists(f"/proc/{known}"):
-            raise Unavailable(f"process with PID {known} is still running", hint=f"the pid file is {path}")
-    except (FileNotFoundError, ValueError):
-        pass
     os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
     with open(path, "w", encoding="ascii") as file:
         file.write(str(os.getpid()))
@@ -330,9 +328,11 @@ async def serve(settings: Settings) -> None:
     engine = Engine(settings)
     try:
         await engine.start()
+        # Stale ones are overwritten: the locks on both roots already say that no other engine is there.
         _write_pid(settings.pid_file)
         runner = await _open_doors(engine, settings)
         try:
+            engine.go_on()
             notify("READY=1")
             log.info("API listen on %s", ", ".join(settings.address))
             await stop.wait()

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import itertools
 import logging
 import os
 import shutil
 from collections.abc import Coroutine
 from typing import Any
-
 
 from nakagin import machine
 from nakagin.cgroups.layout import detect
@@ -32,7 +32,8 @@ from nakagin.volumes import Volumes
 
 log = logging.getLogger("nakagin.engine")
 
-_HOUSEKEEPING = 20.0  # seconds between looks at the trash and the database's log
+_TIDYING = 5.0  # seconds between looks at the trash
+_HOUSEKEEPING = 12  # every how many of them the database's log is written back and unused layers are deleted
 _INIT_NAMES = ("docker-init", "tini-static", "tini", "catatonit")
 _INIT_FOLDERS = (
     "/usr/libexec/nakagin",
@@ -59,7 +60,7 @@ class Engine:
         self.events = EventBus()
         self._zygote = Zygote()
         self._tasks: list[asyncio.Task[None]] = []
-        self._lock = -1
+        self._locks: list[int] = []
 
     async def start(self) -> None:
         """Open the records, start the zygote, recover what a crash left.
@@ -68,7 +69,10 @@ class Engine:
         """
         self._check_privilege()
         self._make_folders()
-        self._lock = _lock(self.settings.data_root)
+        self._locks = [
+            _lock(self.settings.data_root, "data root"),
+            _lock(self.settings.exec_root, "exec root"),
+        ]
         # First of all: the zygote is forked off while this process is still small.
         await self._zygote.start()
         self._open()
@@ -81,6 +85,9 @@ class Engine:
         self.snapshots.recover()
         self.images.recover()
         await self.containers.recover()
+
+    def go_on(self) -> None:
+        """Begin what goes on beside the API: housekeeping, the firewall's guard, restart policies."""
         self._begin(self._keep_house())
         self._begin(self.networks.watch())
         self._begin(self.containers.resume_policies())
@@ -125,7 +132,7 @@ class Engine:
             events=self.events, cgroups=self.cgroups, host=self._host(), limits=self.machine.limits,
             logs=LogDefaults(settings.log_driver, tuple(settings.log_opts.items())),
             names=NameService(settings.dns, settings.dns_search, settings.dns_opts, settings.host_gateway_ip),
-            default_runtime=settings.default_runtime,
+            foreign_runtimes=tuple(settings.runtimes), default_runtime=settings.default_runtime,
         )  # fmt: skip
         if settings.default_runtime not in around.runtimes:
             raise Invalid(
@@ -151,6 +158,7 @@ class Engine:
             hostname=facts.system.nodename, cgroup_parent=settings.cgroup, machine=facts.system.machine,
             kernel=facts.system.release, seccomp=_seccomp_profile(settings.seccomp_profile),
             cgroup_namespace=namespace, ipc_mode=settings.default_ipc_mode, ulimits=settings.ulimits,
+            most_files=facts.most_files,
             shm_size=settings.shm_size, no_new_privileges=settings.no_new_privileges,
             init_path=_find_init(settings.init_path), init_always=settings.init,
         )  # fmt: skip
@@ -166,18 +174,19 @@ class Engine:
 
     async def _keep_house(self) -> None:
         """What waits for the disk is done now and then in a worker thread, never by a verb."""
-        while True:
-            await asyncio.sleep(_HOUSEKEEPING)
+        for turn in itertools.count(1):
+            await asyncio.sleep(_TIDYING)
             try:
-                await asyncio.to_thread(self.images.collect)
                 await asyncio.to_thread(self.snapshots.empty_trash)
-                await asyncio.to_thread(self.records.checkpoint)
+                if turn % _HOUSEKEEPING == 0:
+                    await asyncio.to_thread(self.images.collect)
+                    await asyncio.to_thread(self.records.checkpoint)
             except (NakaginError, OSError) as error:
                 log.warning("housekeeping failed: %s", error)
 
     async def stop(self) -> None:
         """Let go of everything. Containers run on, unless the settings say otherwise; without any, nothing is left."""
-        if self._lock < 0:
+        if not self._locks:
             return
         if hasattr(self, "containers"):
             if not self.settings.live_restore:
@@ -194,8 +203,8 @@ class Engine:
                 self._leave_nothing()
             self.records.close()
         await self._zygote.stop()
-        os.close(self._lock)
-        self._lock = -1
+        while self._locks:
+            os.close(self._locks.pop())
 
     def _leave_nothing(self) -> None:
         with contextlib.suppress(NakaginError, OSError):
@@ -205,6 +214,8 @@ class Engine:
                 os.rmdir(os.path.join(mount, self.settings.cgroup.strip("/")))
         for name in ("containers", "runtime", "seccomp", "shm", "view"):
             shutil.rmtree(os.path.join(self.settings.exec_root, name), ignore_errors=True)
+        with contextlib.suppress(OSError):
+            os.unlink(os.path.join(self.settings.exec_root, "engine.lock"))
 
     async def info(self) -> dict[str, Any]:
         """The document of GET /info."""
@@ -245,16 +256,16 @@ class Engine:
         }
 
 
-def _lock(data_root: str) -> int:
-    """Take the data root for this process; the lock ends with it. Conflict names who has it."""
-    fd = os.open(os.path.join(data_root, "engine.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+def _lock(folder: str, what: str) -> int:
+    """Take a root folder for this process; the lock ends with it. Conflict names who has it."""
+    fd = os.open(os.path.join(folder, "engine.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         holder = os.read(fd, 32).decode("ascii", "replace").strip()
         os.close(fd)
         raise Conflict(
-            f"the data root {data_root} is in use by another engine (process {holder})",
+            f"the {what} {folder} is in use by another engine (process {holder})",
             hint="end that one, or give this one its own --data-root, --exec-root and --instance",
         ) from None
     os.ftruncate(fd, 0)

@@ -127,7 +127,7 @@ class EventBus:
         type: str,
         action: str,
         id: str,
-        attributes: Mapping[str, str] | None = None,  # noqa: A002
+        attributes: Mapping[str, str] | None = None,
     ) -> Event:
         """Tell everyone; times are strictly rising, so that `since` never skips or repeats one."""
         self._last_ns = max(time.time_ns(), self._last_ns + 1)
@@ -198,17 +198,17 @@ class _Subscription:
             return
         self._queue.put_nowait(event)
 
-    async def take(self, timeout: float | None) -> Event | None:
-        """The next event; None when `timeout` seconds have passed; Unavailable when events were lost."""
+    async def take(self, patience: float | None) -> Event | None:
+        """The next event; None when `patience` seconds have passed; Unavailable when events were lost."""
         if not self._queue.empty():
             return self._queue.get_nowait()
         if self._lost:
             raise Unavailable(
                 f"this listener fell more than {BACKLOG} events behind", hint="read faster, or filter"
             )
-        if timeout is not None and timeout <= 0:
+        if patience is not None and patience <= 0:
             return None
         try:
-            return await asyncio.wait_for(self._queue.get(), timeout)
+            return await asyncio.wait_for(self._queue.get(), patience)
         except TimeoutError:
             return None

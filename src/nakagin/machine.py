@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import resource
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -29,6 +30,7 @@ class Machine(NamedTuple):
     limits: HostLimits
     capabilities: frozenset[str]
     known_capabilities: frozenset[str]
+    most_files: int
 
 
 def look() -> Machine:
@@ -47,7 +49,16 @@ def look() -> Machine:
         ),
         capabilities=frozenset(identity.capability_names(held)),
         known_capabilities=frozenset(identity.capability_names(identity.all_capabilities())),
+        most_files=_most_files(bool(held & identity.capability_mask(["CAP_SYS_RESOURCE"])[0])),
     )
+
+
+def _most_files(may_raise: bool) -> int:
+    """The highest nofile limit that a container can get: the kernel's, or our own without CAP_SYS_RESOURCE."""
+    if not may_raise:
+        return resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    with open("/proc/sys/fs/nr_open", encoding="ascii") as file:
+        return int(file.read())
 
 
 def _list(what: str) -> frozenset[int]:
@@ -88,7 +99,7 @@ def info(
     id: str,
     containers: dict[str, int],
     images: int,
-    listeners: int,  # noqa: A002
+    listeners: int,
 ) -> dict[str, Any]:
     """The document of GET /info."""
     memory = "memory" in cgroups.controllers

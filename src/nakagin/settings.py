@@ -254,10 +254,14 @@ def check(settings: Settings) -> None:
         )
     if settings.bridge not in {"", "none"}:
         raise Unsupported("a bridge of another's making is not supported yet", hint="--bridge none, or --bip")
-    if settings.mtu < 68 or settings.mtu > 65535:  # noqa: PLR2004  RFC 791, and the largest packet
+    _check_more(settings)
+
+
+def _check_more(settings: Settings) -> None:
+    if settings.mtu < 68 or settings.mtu > 65535:  # RFC 791, and the largest packet
         raise Invalid(f"invalid default MTU: {settings.mtu}")
     for option in settings.exec_opts:
-        if option not in {"native.cgroupdriver=cgroupfs"}:
+        if option != "native.cgroupdriver=cgroupfs":
             raise Unsupported(f"exec-opt {option} is not supported", hint="native.cgroupdriver=cgroupfs is")
     if settings.log_driver not in {"json-file", "local", "none"}:
         raise Invalid(
@@ -265,4 +269,5 @@ def check(settings: Settings) -> None:
         )
     if settings.tlsverify and not settings.tlscacert:
         raise Invalid("tlsverify needs tlscacert")
-    _ = settings.shm_size
+    if parse_size(str(settings.default_shm_size)) <= 0:
+        raise Invalid("the default size of /dev/shm must be positive")

@@ -191,7 +191,7 @@ async def test_an_exec_that_cannot_run_is_told_in_the_stream(served: Served, wir
     wire.send("POST", "/v1.50/exec/missing/start", {"Tty": False}, headers=UPGRADE)
     assert (await wire.head()).status == 101
     text = b'exec "nosuch": executable file not found in $PATH\r\n'
-    assert await wire.rest() == frame(1, text)
+    assert await wire.rest() == frame(2, text)
 
 
 async def test_detached_exec_answers_plainly(served: Served, wire: Wire) -> None:
@@ -212,3 +212,19 @@ async def test_many_connections_leave_nothing_behind(served: Served) -> None:
     async with asyncio.timeout(DEADLINE):
         while len(os.listdir("/proc/self/fd")) > before + 2:  # the hang-up watcher, and the last to go
             await asyncio.sleep(0)
+
+
+async def test_output_does_not_reach_a_client_before_it_has_read_the_head(served: Served) -> None:
+    """docker-py reads the head through a buffer and the rest from the socket: they must not come together."""
+    containers = served.engine.containers
+    containers.created["c"] = docker.ContainerCreate()
+    containers.backlog = [frame(1, b"at once")]
+    loop = asyncio.get_running_loop()
+    with socket.socket(socket.AF_UNIX) as client:
+        client.setblocking(False)
+        await loop.sock_connect(client, served.path)
+        await loop.sock_sendall(client, f"POST {PATH} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        async with asyncio.timeout(DEADLINE):
+            head = await loop.sock_recv(client, 1 << 16)
+            assert head.endswith(b"\r\n\r\n")
+            assert await loop.sock_recv(client, 1 << 16) == frame(1, b"at once")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.conftest import close_clean
-from tests.engine_fixture import ScratchEngine, await_until
+from tests.engine_fixture import ScratchEngine
 from tests.spine.conftest import Cli
 
 pytestmark = pytest.mark.root
@@ -100,7 +100,7 @@ def test_corrupt_archives(cli: Cli, engine: ScratchEngine, tmp_path: Path) -> No
     assert not os.path.exists("/tmp/escaped")
     assert engine.docker("images", "-aq").stdout == before
     if engine.name == "nakagin":
-        await_until(lambda: engine.stored_files() == files, "the trash to be taken out")
+        assert engine.stored_files() == files
 
 
 # surroundings

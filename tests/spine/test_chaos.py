@@ -2,49 +2,48 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import threading
 import time
 
-import docker
 import pytest
-import requests
+from bench.wire import Connection, Refused
 from tests.engine_fixture import ScratchEngine
 
-# docker-py leaves its broken connections to the garbage collector
-pytestmark = [pytest.mark.root, pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")]
-
-EXPECTED = (docker.errors.DockerException, requests.exceptions.RequestException)
+pytestmark = pytest.mark.root
 
 
 def customer(engine: ScratchEngine, number: int, over: threading.Event) -> None:
     """One client that does everyday things to its own few containers, whatever the answers are."""
     dice = random.Random(number)
-    client = None
     while not over.is_set():
         try:
-            client = client or docker.DockerClient(base_url=engine.host, version="1.41", timeout=30)
-            one_deed(client, dice, f"chaos-{number}-{dice.randrange(3)}")
-        except EXPECTED:
+            with Connection(str(engine.socket)) as connection:
+                while not over.is_set():
+                    with contextlib.suppress(Refused):
+                        one_deed(connection, dice, f"chaos-{number}-{dice.randrange(3)}")
+        except (OSError, RuntimeError):
             over.wait(0.01)  # the engine is away for a moment
-    if client:
-        client.close()
 
 
-def one_deed(client: docker.DockerClient, dice: random.Random, name: str) -> None:
+def one_deed(connection: Connection, dice: random.Random, name: str) -> None:
     match dice.randrange(6):
         case 0 | 1:
             command = dice.choice((["true"], ["sleep", "300"], ["sh", "-c", "exit 3"]))
-            network = dice.choice(("bridge", "none"))
-            client.containers.run("busybox", command, name=name, detach=True, network=network)
+            host_config = {"NetworkMode": dice.choice(("bridge", "none"))}
+            body = {"Image": "busybox", "Cmd": command, "HostConfig": host_config}
+            connection.request("POST", f"/containers/create?name={name}", body)
+            connection.request("POST", f"/containers/{name}/start")
         case 2:
-            client.containers.get(name).stop(timeout=0)
+            connection.request("POST", f"/containers/{name}/stop?t=0")
         case 3:
-            client.containers.get(name).start()
+            connection.request("POST", f"/containers/{name}/start")
         case 4:
-            client.containers.get(name).exec_run(["true"])
+            made = connection.request("POST", f"/containers/{name}/exec", {"Cmd": ["true"]})
+            connection.request("POST", f"/exec/{made['Id']}/start", {"Detach": True})
         case 5:
-            client.containers.get(name).remove(force=True, v=True)
+            connection.request("DELETE", f"/containers/{name}?force=1&v=1")
 
 
 @pytest.mark.timeout(3600)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import tarfile
 import threading
+from collections.abc import Iterator
 
 import docker
 import pytest
@@ -16,6 +18,12 @@ pytestmark = [
     # docker-py leaves the sockets of its streams to the garbage collector
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
+
+
+@pytest.fixture(autouse=True)
+def _collect() -> Iterator[None]:
+    yield
+    gc.collect()  # here the warnings are expected
 
 
 def test_run_returns_output(api: DockerClient) -> None:

@@ -99,3 +99,21 @@ def test_the_same_first_digits(layers: Layers, monkeypatch: pytest.MonkeyPatch) 
     assert first.folder != second.folder
     assert os.listdir(layers.path(first)) == ["f"]
     assert os.listdir(layers.path(second)) == ["g"]
+
+
+def test_a_crash_of_the_machine_costs_what_was_not_on_disk(
+    layers: Layers, records: Records, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settled = layers.apply(io.BytesIO(DIFF), None)
+    layers.settle()
+    fresh = layers.apply(io.BytesIO(DIFF), settled.chain_id)
+    above = layers.apply(io.BytesIO(DIFF), fresh.chain_id)
+    killed = Layers(str(tmp_path), records)
+    killed.recover()
+    assert len(killed.all()) == 3
+    monkeypatch.setattr("nakagin.storage.layers._boot", lambda: "another boot")
+    crashed = Layers(str(tmp_path), records)
+    crashed.recover()
+    assert [layer.chain_id for layer in crashed.all()] == [settled.chain_id]
+    assert not crashed.exists(above.chain_id)
+    assert len(os.listdir(tmp_path / "layers")) == 1

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -100,6 +103,55 @@ def test_threads_do_not_lose_writes(records: Records) -> None:
     for thread in threads:
         thread.join()
     assert len(records.all("thing")) == 200
+
+
+@pytest.mark.root
+def test_a_full_disk_still_lets_things_be_removed(tmp_path: Path) -> None:
+    """The reserve is spent: single writes and whole transactions go on until it is used up."""
+    script = """
+import os, sys
+from nakagin.errors import Exhausted
+from nakagin.storage.records import Records
+records = Records(sys.argv[1] + "/db")
+for number in range(20):
+    records.put("thing", str(number), b"x" * 5000)
+with open(sys.argv[1] + "/filler", "wb", buffering=0) as filler:
+    try:
+        while filler.write(bytes(65536)):
+            pass
+    except OSError:
+        pass
+    try:
+        while filler.write(bytes(512)):
+            pass
+    except OSError:
+        pass
+with records.transaction():
+    for number in range(20):
+        records.put("other", str(number), b"y" * 3000)
+        records.delete("thing", str(number))
+assert not os.path.exists(records.path + "-reserve")
+assert len(records.all("other")) == 20 and not records.all("thing")
+try:
+    for number in range(10000):
+        with records.transaction():
+            records.put("more", str(number), b"z" * 5000)
+    raise AssertionError("the disk is endless")
+except Exhausted as error:
+    assert "no space" in str(error)
+assert len(records.all("other")) == 20
+os.unlink(sys.argv[1] + "/filler")
+records.put("again", "1", b"")
+records.checkpoint()
+assert os.path.getsize(records.path + "-reserve") == 4 << 20
+print("done")
+"""
+    mount = 'mount -t tmpfs -o size=16m none "$1" && exec "$2" -c "$3" "$1"'
+    done = subprocess.run(
+        ["unshare", "-m", "sh", "-ec", mount, "sh", str(tmp_path), sys.executable, script],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.stdout == "done\n", done.stderr
 
 
 def test_not_a_database(tmp_path: Path) -> None:

@@ -28,15 +28,16 @@ class BootstrapRequest(Document, frozen=True, kw_only=True):
 
 async def bootstrap(call: Call) -> web.StreamResponse:
     """Progress as {"stream": "..."} lines, then {"aux": {"ID": "sha256:..."}}; failures as Docker"""
-    from nakagin.images import bootstrap as maker  # rarely needed, and it needs much
+    from nakagin.images.bootstrap import KINDS  # rarely needed, and it needs much
+    from nakagin.images.bootstrap import bootstrap as make_image
 
     body = await call.body(BootstrapRequest)
     if body.mirror:
         raise Unsupported(
             "choosing a mirror is not possible", hint="packages come from this machine's own apt sources"
         )
-    if body.kind not in maker.KINDS:
-        raise Invalid(f"unknown kind of image {body.kind!r}", hint=f"known: {', '.join(maker.KINDS)}")
+    if body.kind not in KINDS:
+        raise Invalid(f"unknown kind of image {body.kind!r}", hint=f"known: {', '.join(KINDS)}")
     loop = asyncio.get_running_loop()
     lines: asyncio.Queue[str | None] = asyncio.Queue()
 
@@ -45,7 +46,7 @@ async def bootstrap(call: Call) -> web.StreamResponse:
 
     def make() -> Image:
         try:
-            return maker.bootstrap(
+            return make_image(
                 call.engine.images,
                 body.kind,
                 reference=body.reference or None,

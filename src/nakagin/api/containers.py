@@ -7,8 +7,9 @@ from aiohttp import web
 
 from nakagin.api.answers import answer, no_content
 from nakagin.api.call import Call
-from nakagin.errors import Invalid, Unsupported
+from nakagin.errors import Invalid, NotFound, Unsupported
 from nakagin.spec.docker import BindOptions, ContainerCreate, HostConfig, Mount, UpdateRequest
+from nakagin.spec.reference import Reference
 
 
 async def create(call: Call) -> web.StreamResponse:
@@ -18,9 +19,16 @@ async def create(call: Call) -> web.StreamResponse:
     body = await call.body(ContainerCreate)
     if call.version < (1, 44) and body.host_config.mounts:
         body = msgspec.structs.replace(body, host_config=_old_read_only(body.host_config))
-    identity, warnings = await call.engine.containers.create(
-        call.text("name") or None, body, platform=call.text("platform") or None
-    )
+    try:
+        identity, warnings = await call.engine.containers.create(
+            call.text("name") or None, body, platform=call.text("platform") or None
+        )
+    except NotFound as error:
+        # To clients, 404 means here that the image must be pulled.
+        if not str(error).startswith("No such image"):
+            raise Invalid(error.message, hint=error.hint) from error
+        Reference.parse(body.image)
+        raise
     return answer({"Id": identity, "Warnings": warnings}, 201)
 
 

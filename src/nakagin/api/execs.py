@@ -23,7 +23,8 @@ async def create(call: Call) -> web.StreamResponse:
 async def start(call: Call) -> web.StreamResponse:
     """POST /exec/{id}/start: detached, or with its streams on this connection.
 
-    As in Docker, a command that cannot be run is told in the stream; its exit code is in the exec's document.
+    As in Docker, a command that cannot be run is told in the stream (in Docker's on standard output); its exit
+    code is in the exec's document.
     """
     body = await call.body(ExecStart)
     containers = call.engine.containers
@@ -34,7 +35,7 @@ async def start(call: Call) -> web.StreamResponse:
     except StepFailed as error:
         if body.detach:
             raise
-        text = message_frame(f"{error}\r\n", tty=body.tty, stream=1)
+        text = message_frame(f"{error}\r\n", tty=body.tty)
         return await hijack_text(call, lines(text), stream_kind(call, tty=body.tty, upgrade=call.upgrades))
     if stream is None:
         return Answer(200)

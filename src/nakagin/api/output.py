@@ -81,10 +81,10 @@ def _tail(call: Call) -> int | None:
     return int(value) if value.isdigit() else None
 
 
-def message_frame(text: str, *, tty: bool, stream: int = 2) -> bytes:
-    """The engine's own words inside a process's output (`stream` 1 stdout, 2 stderr)."""
+def message_frame(text: str, *, tty: bool) -> bytes:
+    """The engine's own words inside a process's output, as standard error."""
     data = text.encode()
-    return data if tty else bytes((stream, 0, 0, 0)) + len(data).to_bytes(4, "big") + data
+    return data if tty else b"\2\0\0\0" + len(data).to_bytes(4, "big") + data
 
 
 async def stats(call: Call) -> web.StreamResponse:

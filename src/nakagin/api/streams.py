@@ -20,6 +20,7 @@ from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 
 from nakagin.api.answers import COMMON, RAW_STREAM
+from nakagin.api.arrival import head_was_read
 from nakagin.api.call import Call
 from nakagin.api.detach import DetachKeys
 from nakagin.api.hangups import hangups
@@ -246,5 +247,12 @@ async def _hijack(
     transport.set_protocol(relay.client)
     call.begun = True
     transport.write(_head(call.upgrades, kind))
+    try:
+        await head_was_read(transport)
+    except BaseException:
+        if stream is not None:
+            stream.close()
+        transport.close()
+        raise
     await relay.run(stream, taken.early, backlog, input_ended=taken.ended)
     return Hijacked()

@@ -16,6 +16,7 @@ from nakagin.api.call import CHUNK, Call
 from nakagin.errors import Invalid, Unsupported
 from nakagin.spec import gojson
 from nakagin.spec.docker import ContainerConfig
+from nakagin.spec.reference import Reference
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -95,6 +96,7 @@ async def create(call: Call) -> web.StreamResponse:
     tag = call.text("tag")
     if tag:
         name += f"@{tag}" if ":" in tag else f":{tag}"
+    Reference.parse(name)
     raise Unsupported(
         f"pulling {name} from a registry is not possible yet",
         hint="`load`, `import` and `nakagin image bootstrap` bring images in",

@@ -33,6 +33,7 @@ class Host(NamedTuple):
     cgroup_namespace: str = "private"
     ipc_mode: str = "private"
     ulimits: tuple[docker.Ulimit, ...] = ()
+    most_files: int = 1 << 20
     shm_size: int = SHM_SIZE
     no_new_privileges: bool = False
     init_path: str = ""
@@ -106,7 +107,7 @@ def process(
         "env": environment(container, host, identity),
         "cwd": config.working_dir or "/",
         "capabilities": capability_sets(capability_names(container, host), identity.uid),
-        "rlimits": resources.rlimits(wanted.ulimits, host.ulimits),
+        "rlimits": resources.rlimits(wanted.ulimits, host.ulimits, host.most_files),
         "oomScoreAdj": wanted.oom_score_adj,
     }
     if options.no_new_privileges:
@@ -195,7 +196,7 @@ def _linux(container: Container, host: Host, moment: Moment, options: security.S
 
 
 def _sysctls(wanted: docker.HostConfig) -> dict[str, str]:
-    """Docker's defaults for a network of the container's own (any port and ping without privilege), then the request's."""
+    """For a network of its own Docker's defaults (any port, and ping, without privilege); then the request's."""
     own = namespaces.network_mode(wanted.network_mode).mode in {"private", "none"}
     standard = {"net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ping_group_range": "0 2147483647"}
     return {**(standard if own else {}), **wanted.sysctls}

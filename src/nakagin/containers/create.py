@@ -14,7 +14,7 @@ from nakagin.containers.copyup import copy_up
 from nakagin.containers.model import Container, Facts, MountSpec, now
 from nakagin.containers.names import check_name, invent_name
 from nakagin.containers.remove import forget, release_storage
-from nakagin.errors import Conflict, Invalid, StepFailed
+from nakagin.errors import Conflict, Invalid, NotFound, StepFailed
 from nakagin.images import library
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ async def create(
     config = request.merge_with_image(body, image)
     host = _join_by_id(shelf, request.settle_host_config(body.host_config, around))
     warnings = request.check(config, host, around)
+    config = _shared_hostname(shelf, config, host)
     specs = mounts.settle(host, config.volumes, _inherited(shelf, host))
     _check_sources(specs)
     record = Container(
@@ -69,16 +70,37 @@ def _hold_image(around: Surroundings, record: Container, image: Image | None) ->
 def _join_by_id(shelf: Shelf, host: docker.HostConfig) -> docker.HostConfig:
     """Modes "container:NAME" with the full id in place of the name, as they must outlive a rename."""
     fields = {"pid": "pid_mode", "ipc": "ipc_mode", "network": "network_mode"}
-    changes = {fields[kind]: f"container:{shelf.find(of).id}" for kind, of in namespaces.joined(host).items()}
+    changes = {
+        fields[kind]: f"container:{_other(shelf, of).id}" for kind, of in namespaces.joined(host).items()
+    }
     return msgspec.structs.replace(host, **changes) if changes else host
+
+
+def _shared_hostname(
+    shelf: Shelf, config: docker.ContainerConfig, host: docker.HostConfig
+) -> docker.ContainerConfig:
+    """A container on another's network has the other's name too, as /etc/hosts is the other's."""
+    mode = namespaces.network_mode(host.network_mode)
+    if mode.mode != "container":
+        return config
+    other = shelf.find(mode.of).record
+    return msgspec.structs.replace(config, hostname=other.config.hostname or other.id[:12])
 
 
 def _inherited(shelf: Shelf, host: docker.HostConfig) -> list[MountSpec]:
     found: list[MountSpec] = []
     for text in host.volumes_from:
         name, mode = mounts.parse_volumes_from(text)
-        found += mounts.inherit(shelf.find(name).record.mounts, mode)
+        found += mounts.inherit(_other(shelf, name).record.mounts, mode)
     return found
+
+
+def _other(shelf: Shelf, reference: str) -> Capsule:
+    """A container that the request names. Invalid where it is not there: NotFound would mean the image to clients."""
+    try:
+        return shelf.find(reference)
+    except NotFound as error:
+        raise Invalid(error.message) from None
 
 
 def _check_sources(specs: tuple[MountSpec, ...]) -> None:

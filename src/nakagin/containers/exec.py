@@ -34,7 +34,7 @@ class Exec:
 
     __slots__ = ("capsule", "ended", "exit_code", "id", "pid", "running", "started", "wanted")
 
-    def __init__(self, id: str, capsule: Capsule, wanted: ExecCreate) -> None:  # noqa: A002
+    def __init__(self, id: str, capsule: Capsule, wanted: ExecCreate) -> None:
         self.id = id
         self.capsule = capsule
         self.wanted = wanted
@@ -131,7 +131,7 @@ class Execs:
         process.pop("consoleSize", None)
         return process
 
-    async def probe(self, capsule: Capsule, command: tuple[str, ...], timeout: float) -> tuple[int, str]:
+    async def probe(self, capsule: Capsule, command: tuple[str, ...], patience: float) -> tuple[int, str]:
         """Run `command` for a health check: (exit code, output); -1 and a sentence when it took too long."""
         exec_id = self.create(capsule, ExecCreate(cmd=command, attach_stdout=True, attach_stderr=True))
         each = self.get(exec_id)
@@ -141,12 +141,12 @@ class Execs:
             return each.exit_code or 126, str(error)
         assert stream is not None
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(patience):
                 output = await _collect(stream.socket)
                 await each.ended.wait()
         except TimeoutError:
             await self._kill(each)
-            return -1, f"Health check exceeded timeout ({timeout:g}s)"
+            return -1, f"Health check exceeded timeout ({patience:g}s)"
         finally:
             stream.socket.close()
             self._forget(each)

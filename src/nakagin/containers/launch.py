@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from nakagin.containers import bundle, devices, namespaces, request, resources, rootfs, rootview, users
-from nakagin.errors import Conflict, Invalid, NakaginError, StepFailed
+from nakagin.errors import Conflict, Invalid, StepFailed
 from nakagin.kernel import abi, mount
 from nakagin.network import names
 from nakagin.network.model import PortRequest
@@ -167,11 +167,11 @@ def port_requests(record: Container) -> list[PortRequest]:
         first, last, protocol = request.parse_port(spec)
         for port in range(first, last + 1):
             for binding in bindings:
-                low, _, high = (binding.host_port or "0").partition("-")
-                shift = port - first if not high else 0
-                requests.append(
-                    PortRequest(port, protocol, binding.host_ip, int(low) and int(low) + shift, int(high or low) and int(high or low) + shift)
-                )  # fmt: skip
+                lowest, _, highest = (binding.host_port or "0").partition("-")
+                # A range is a choice; a number goes with the first port, and its neighbours with the next ones.
+                shift = port - first if int(lowest) and not highest else 0
+                low, high = int(lowest) + shift, int(highest or lowest) + shift
+                requests.append(PortRequest(port, protocol, binding.host_ip, low, high))
     if host.publish_all_ports:
         bound = {(each.container_port, each.protocol) for each in requests}
         for spec in record.config.exposed_ports:
@@ -342,7 +342,7 @@ def _proxies(attachment: Attachment | None, fds: list[int]) -> list[dict[str, An
     return found
 
 
-def failure(error: NakaginError) -> tuple[int, str]:
+def failure(error: BaseException) -> tuple[int, str]:
     """Exit code and text that a failed start leaves in the record: 126, 127, or 128 as in Docker."""
     code = getattr(error, "exit_code", 128)
-    return int(code), str(error)
+    return int(code), str(error) or type(error).__name__

@@ -13,29 +13,27 @@ import msgspec
 
 from nakagin.containers import output, policy, resources
 from nakagin.containers.create import create
-from nakagin.containers.defaults import STOP_SIGNAL, STOP_TIMEOUT
+from nakagin.containers.defaults import STOP_SIGNAL
 from nakagin.containers.devices import block_numbers
 from nakagin.containers.exec import Execs
-from nakagin.containers.inspect import Selection, has_labels, inspection, parse_moment, summary
+from nakagin.containers.inspect import inspection, summary
 from nakagin.containers.model import nanoseconds, require
 from nakagin.containers.names import check_name
-from nakagin.containers.remove import end_processes, remove
+from nakagin.containers.remove import remove
+from nakagin.containers.selection import Selection, has_labels, parse_moment
 from nakagin.containers.shelf import Capsule, PendingAttach, Shelf
+from nakagin.containers.stopping import KILL_PATIENCE, SIGKILL, Stopping
 from nakagin.containers.streams import Output, Stream, WaitResult, parse_detach_keys
 from nakagin.containers.watch import Watch
 from nakagin.errors import Conflict, Invalid, NakaginError, NotFound, NotModified, Unsupported
 
 if TYPE_CHECKING:
     from nakagin.containers.surroundings import Surroundings
-    from nakagin.spec.docker import ContainerCreate, ExecCreate, UpdateRequest
+    from nakagin.spec.docker import ContainerCreate, EndpointSettings, ExecCreate, UpdateRequest
 
 Document = dict[str, Any]
 Documents = list[Document]
 Filters = Mapping[str, Sequence[str]]
-
-_SIGKILL = 9
-# How long a SIGKILLed container may take to be seen dead before its cgroup is killed, in seconds.
-_KILL_PATIENCE = 10.0
 
 
 class Containers:
@@ -50,6 +48,7 @@ class Containers:
         self._shelf = Shelf(around.records)
         self._execs = Execs(self._shelf, around)
         self._watch = Watch(self._shelf, around, self._execs)
+        self._stopping = Stopping(self._shelf, around, self._watch)
 
     # -- with the engine -----------------------------------------------------------------------
 
@@ -80,18 +79,18 @@ class Containers:
         """Let go of all containers; they run on."""
         await self._watch.close()
 
-    async def stop_all(self, timeout: float) -> None:
-        """Stop every running container, as an engine that is shut down for good; `timeout` in seconds for all."""
+    async def stop_all(self, patience: float) -> None:
+        """Stop every running container, as an engine that is shut down for good; `patience` in seconds for all."""
         running = [capsule for capsule in self._shelf if capsule.record.running]
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(patience):
                 await asyncio.gather(
                     *(self._shut_down(capsule) for capsule in running), return_exceptions=True
                 )
 
     async def _shut_down(self, capsule: Capsule) -> None:
         with contextlib.suppress(NakaginError):
-            await self._stop(capsule, None, None, by_user=False)
+            await self._stopping.stop(capsule, None, None, by_user=False)
 
     def counts(self) -> dict[str, int]:
         """How many there are in each status."""
@@ -125,65 +124,13 @@ class Containers:
         if self._shelf.get(capsule.id) is not capsule:
             raise NotFound(f"No such container: {reference}")
 
-    async def stop(self, reference: str, *, timeout: int | None = None, signal: str | None = None) -> None:
+    async def stop(self, reference: str, *, timeout: int | None = None, signal: str | None = None) -> None:  # noqa: ASYNC109
         """End it by its stop signal, after `timeout` seconds (-1: never) by SIGKILL; NotModified if it does not run."""
         capsule = self._shelf.find(reference)
-        await self._stop(capsule, timeout, signal, by_user=True)
+        await self._stopping.stop(capsule, timeout, signal, by_user=True)
         self._watch.publish(capsule, "stop")
 
-    async def _stop(
-        self, capsule: Capsule, timeout: int | None, signal: str | None, *, by_user: bool
-    ) -> None:
-        config = capsule.record.config
-        number = policy.signal_number(signal or config.stop_signal or STOP_SIGNAL)
-        if timeout is None:
-            timeout = config.stop_timeout if config.stop_timeout is not None else STOP_TIMEOUT
-        async with capsule.lock:
-            self._watch.cancel_restart(capsule)
-            require(capsule.record, "stop")
-            if by_user:
-                self._shelf.save(capsule, capsule.record.with_facts(stopped_by_user=True))
-            await self._thaw(capsule)
-            await self._signal(capsule, number)
-        if not await self._has_ended(capsule, None if timeout < 0 else float(timeout)):
-            await self._end(capsule)
-
-    async def _thaw(self, capsule: Capsule) -> None:
-        if capsule.record.facts.paused and capsule.monitor is not None:
-            await capsule.monitor.request("resume")
-            self._shelf.save(capsule, capsule.record.with_facts(paused=False))
-
-    async def _signal(self, capsule: Capsule, number: int, *, everyone: bool = False) -> None:
-        if capsule.monitor is None:
-            return
-        # A container that ends this very moment is as good as signalled.
-        with contextlib.suppress(NakaginError):
-            await capsule.monitor.request("signal", number=number, all=everyone)
-        self._watch.publish(capsule, "kill", signal=str(number))
-
-    async def _has_ended(self, capsule: Capsule, patience: float | None) -> bool:
-        try:
-            async with asyncio.timeout(patience):
-                await capsule.ended.wait()
-        except TimeoutError:
-            return False
-        return True
-
-    async def _end(self, capsule: Capsule) -> None:
-        """SIGKILL, and where even that is not heard (a monitor that hangs), the whole cgroup."""
-        async with capsule.lock:
-            if not capsule.record.running:
-                return
-            await self._thaw(capsule)
-            await self._signal(capsule, _SIGKILL, everyone=True)
-        if await self._has_ended(capsule, _KILL_PATIENCE):
-            return
-        async with capsule.lock:
-            if capsule.record.running:
-                await asyncio.to_thread(end_processes, self._around, capsule.record)
-                await self._watch.settle_exit(capsule, await self._watch.last_words(capsule))
-
-    async def restart(self, reference: str, *, timeout: int | None = None, signal: str | None = None) -> None:
+    async def restart(self, reference: str, *, timeout: int | None = None, signal: str | None = None) -> None:  # noqa: ASYNC109
         """Stop it, if it runs, and start it."""
         capsule = self._shelf.find(reference)
         with contextlib.suppress(NotModified):
@@ -194,11 +141,11 @@ class Containers:
                 await self._watch.start(capsule)
         self._watch.publish(capsule, "restart")
 
-    async def _stop_to_restart(self, capsule: Capsule, timeout: int | None, signal: str | None) -> None:
+    async def _stop_to_restart(self, capsule: Capsule, patience: int | None, signal: str | None) -> None:
         # What is to be restarted by hand must neither remove itself nor be restarted by its policy meanwhile.
         capsule.held_for_restart = True
         try:
-            await self._stop(capsule, timeout, signal, by_user=True)
+            await self._stopping.stop(capsule, patience, signal, by_user=True)
             self._watch.publish(capsule, "stop")
         finally:
             capsule.held_for_restart = False
@@ -210,15 +157,15 @@ class Containers:
         async with capsule.lock:
             require(capsule.record, "kill")
             own = policy.signal_number(capsule.record.config.stop_signal or STOP_SIGNAL)
-            if number in {_SIGKILL, own}:
+            if number in {SIGKILL, own}:
                 self._watch.cancel_restart(capsule)
                 if capsule.record.running:
                     self._shelf.save(capsule, capsule.record.with_facts(stopped_by_user=True))
-            if number == _SIGKILL:
-                await self._thaw(capsule)
-            await self._signal(capsule, number)
-        if number == _SIGKILL:
-            await self._has_ended(capsule, _KILL_PATIENCE)
+            if number == SIGKILL:
+                await self._stopping.thaw(capsule)
+            await self._stopping.signal(capsule, number)
+        if number == SIGKILL:
+            await self._stopping.has_ended(capsule, KILL_PATIENCE)
 
     async def pause(self, reference: str) -> None:
         """Freeze all its processes."""
@@ -270,7 +217,7 @@ class Containers:
         if force and capsule.record.running:
             async with capsule.lock:
                 self._shelf.save(capsule, capsule.record.with_facts(stopped_by_user=True))
-            await self._end(capsule)
+            await self._stopping.end(capsule)
         async with capsule.lock:
             if self._shelf.get(capsule.id) is None:
                 return  # it removed itself when it ended
@@ -289,7 +236,7 @@ class Containers:
         the call and the await (the docker CLI starts the container only after it has seen them).
         """
         capsule = self._shelf.find(reference)
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        waiter: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
         match condition:
             case "" | "not-running":
                 if capsule.record.running or capsule.record.facts.restarting:
@@ -304,14 +251,13 @@ class Containers:
                 raise Invalid(f'invalid condition: "{condition}"', hint="not-running, next-exit or removed")
         return self._await_end(capsule, waiter)
 
-    async def _await_end(self, capsule: Capsule, waiter: asyncio.Future[None]) -> WaitResult:
+    async def _await_end(self, capsule: Capsule, waiter: asyncio.Future[str | None]) -> WaitResult:
         try:
-            await waiter
+            error = await waiter
         finally:
             capsule.exit_waiters.discard(waiter)
             capsule.removal_waiters.discard(waiter)
-        facts = capsule.record.facts
-        return WaitResult(facts.exit_code, facts.error or None)
+        return WaitResult(capsule.record.facts.exit_code, error)
 
     # -- looking ---------------------------------------------------------------------------------
 
@@ -395,9 +341,7 @@ class Containers:
         record = self._shelf.find(reference).record
         if record.extension.rootfs:
             raise Unsupported("containers on a folder have no image to differ from")
-        kinds = {"C": 0, "A": 1, "D": 2}
-        found = await asyncio.to_thread(self._around.snapshots.changes, record.id)
-        return [{"Path": path, "Kind": kinds[kind]} for kind, path in found]
+        return output.changes(await asyncio.to_thread(self._around.snapshots.changes, record.id))
 
     # -- changing --------------------------------------------------------------------------------
 
@@ -506,3 +450,39 @@ class Containers:
     async def exec_resize(self, exec_id: str, rows: int, columns: int) -> None:
         """Set the size of the command's terminal, in characters."""
         await self._execs.resize(exec_id, rows, columns)
+
+    # -- not there yet ---------------------------------------------------------------------------
+
+    async def export(self, reference: str) -> AsyncIterator[bytes]:
+        """Its files as a tar. Raises Unsupported."""
+        raise _not_yet(self._shelf.find(reference), "exporting a container")
+
+    async def stat_path(self, reference: str, path: str) -> Document:
+        """What is at `path` inside. Raises Unsupported."""
+        raise _not_yet(self._shelf.find(reference), f"copying {path}")
+
+    async def read_archive(self, reference: str, path: str) -> tuple[Document, AsyncIterator[bytes]]:
+        """`path` as a tar. Raises Unsupported."""
+        raise _not_yet(self._shelf.find(reference), f"copying {path}")
+
+    async def write_archive(
+        self, reference: str, path: str, body: AsyncIterator[bytes], **options: bool
+    ) -> None:
+        """Unpack a tar at `path`. Raises Unsupported."""
+        raise _not_yet(self._shelf.find(reference), f"copying to {path}")
+
+    async def commit(self, reference: str, **options: Any) -> str:
+        """An image from it. Raises Unsupported."""
+        raise _not_yet(self._shelf.find(reference), "committing a container")
+
+    async def connect(self, network: str, reference: str, endpoint: EndpointSettings | None) -> None:
+        """Attach it to one more network. Raises Unsupported."""
+        raise _not_yet(self._shelf.find(reference), f"connecting a container to the network {network}")
+
+    async def disconnect(self, network: str, reference: str, *, force: bool = False) -> None:
+        """Take it from a network. Raises Unsupported."""
+        raise _not_yet(self._shelf.find(reference), f"disconnecting a container from the network {network}")
+
+
+def _not_yet(capsule: Capsule, what: str) -> Unsupported:
+    return Unsupported(f"{what} is not possible yet (container {capsule.record.name})")

@@ -213,19 +213,19 @@ def parse_volumes_from(text: str) -> tuple[str, str]:
 
 def inherit(specs: Iterable[MountSpec], mode: str) -> list[MountSpec]:
     """The mounts of another container, as --volumes-from takes them over."""
-    return [
-        msgspec.structs.replace(
-            spec,
-            read_only=spec.read_only or mode == "ro",
-            recursive_read_only=spec.recursive_read_only or mode == "ro",
-            anonymous=False,
-            no_copy=True,
-            create_source=False,
-            origin="from",
-        )  # fmt: skip
-        for spec in specs
-        if spec.type != "tmpfs"
-    ]
+    return [_inherited(spec, mode) for spec in specs if spec.type != "tmpfs"]
+
+
+def _inherited(spec: MountSpec, mode: str) -> MountSpec:
+    return msgspec.structs.replace(
+        spec,
+        read_only=spec.read_only or mode == "ro",
+        recursive_read_only=spec.recursive_read_only or mode == "ro",
+        anonymous=False,
+        no_copy=True,
+        create_source=False,
+        origin="from",
+    )
 
 
 def oci_mounts(
@@ -294,7 +294,7 @@ def shm_mount(size: int) -> oci.Mount:
 
 
 def shared_shm_mount(source: str) -> oci.Mount:
-    """/dev/shm from the host folder `source`: the host's own, or one that several containers share."""
+    """A /dev/shm that is the host folder `source`: the host's own, or one that several containers share."""
     return {
         "destination": "/dev/shm", "type": "bind", "source": source,  # noqa: S108  a path inside
         "options": ["rbind", "rprivate"],

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import math
 import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nakagin.cgroups import stats as usage
@@ -55,8 +56,9 @@ class LogView:
         self._timestamps = timestamps
         self._prefix = f"{_details(record)} ".encode() if details else b""
         self.bounds: dict[str, Any] = {
-            "since": timestamp(int(since * 1e9)) if since else "",
-            "until": timestamp(int(until * 1e9)) if until else "",
+            # A float holds today's seconds to a microsecond: both bounds are widened to the next whole one.
+            "since": timestamp(math.floor(since * 1e6) * 1000) if since else "",
+            "until": timestamp(math.ceil(until * 1e6) * 1000) if until else "",
             "tail": tail,
         }
 
@@ -206,6 +208,22 @@ def top(around: Surroundings, record: Container, ps_args: str) -> Document:
     column = titles.index("PID")
     rows = (line.split(None, len(titles) - 1) for line in lines[1:])
     return {"Titles": titles, "Processes": [row for row in rows if len(row) > column and row[column] in pids]}
+
+
+# Mount points that the runtime makes in the writable layer; Docker's are in a layer of their own below it.
+_FURNITURE = {
+    "/dev", "/dev/console", "/dev/mqueue", "/dev/pts", "/dev/shm", "/etc/hostname", "/etc/hosts",  # noqa: S108  inside
+    "/etc/resolv.conf", "/proc", "/sbin/docker-init", "/sys",
+}  # fmt: skip
+
+
+def changes(found: Sequence[tuple[str, str]]) -> list[Document]:
+    """Docker's documents for ("A" | "C" | "D", path), without what every start leaves. Pure."""
+    shown = [(kind, path) for kind, path in found if path not in _FURNITURE]
+    parents = {path[: path.rindex("/")] for _, path in shown}
+    hidden = {path[: path.rindex("/")] for _, path in found if path in _FURNITURE} - parents
+    kinds = {"C": 0, "A": 1, "D": 2}
+    return [{"Path": path, "Kind": kinds[kind]} for kind, path in shown if kind != "C" or path not in hidden]
 
 
 def writable_size(around: Surroundings, record: Container) -> int:

@@ -43,7 +43,7 @@ def _is_large(around: Surroundings, record: Container) -> bool:
     if record.extension.rootfs:
         return True
     try:
-        return os.stat(around.log_path(record.id)).st_size > 1 << 22  # noqa: PLR2004  4 MiB
+        return os.stat(around.log_path(record.id)).st_size > 1 << 22
     except OSError:
         return False
 

@@ -119,6 +119,8 @@ def check(config: docker.ContainerConfig, host: docker.HostConfig, around: Surro
         raise Invalid(f"Invalid value {host.oom_score_adj}, range for oom score adj is [-1000, 1000]")
     if host.shm_size < 0:
         raise Invalid("SHM size can not be less than 0")
+    if host.runtime in around.foreign_runtimes:
+        raise Unsupported(f"the runtime {host.runtime} cannot be used yet", hint="leave --runtime out")
     if host.runtime not in around.runtimes:
         raise Invalid(
             f"unknown or invalid runtime name: {host.runtime}", hint=f"one of {', '.join(around.runtimes)}"
@@ -151,7 +153,7 @@ def _check_config(config: docker.ContainerConfig) -> None:
         if not text or text.startswith("="):
             raise Invalid(f"invalid environment variable: {text}")
     for name in filter(None, (config.hostname, config.domainname)):
-        if not _HOSTNAME.fullmatch(name) or len(name) > 64:  # noqa: PLR2004  HOST_NAME_MAX, sethostname(2)
+        if not _HOSTNAME.fullmatch(name) or len(name) > 64:
             raise Invalid(f"invalid hostname format: {name}")
     if config.stop_signal:
         policy.signal_number(config.stop_signal)
@@ -236,14 +238,14 @@ def parse_port(spec: str) -> tuple[int, int, Protocol]:
     if not match:
         raise Invalid(f'invalid port specification: "{spec}"')
     first, last = int(match[1]), int(match[2] or match[1])
-    if not 1 <= first <= last <= 65535:  # noqa: PLR2004  the last port
+    if not 1 <= first <= last <= 65535:
         raise Invalid(f'invalid port specification: "{spec}"')
     return first, last, cast("Protocol", match[3])
 
 
 def _check_host_port(spec: str, text: str) -> None:
     numbers = text.split("-") if text else []
-    if len(numbers) > 2 or any(not number.isdecimal() or int(number) > 65535 for number in numbers):  # noqa: PLR2004
+    if len(numbers) > 2 or any(not number.isdecimal() or int(number) > 65535 for number in numbers):
         raise Invalid(f'invalid port specification: "{text}" for {spec}')
 
 
@@ -256,8 +258,16 @@ def _check_extra_host(text: str) -> None:
 
 
 _SYSCTLS_IPC = frozenset(
-    "kernel.msgmax kernel.msgmnb kernel.msgmni kernel.sem kernel.shmall kernel.shmmax kernel.shmmni "
-    "kernel.shm_rmid_forced".split()
+    [
+        "kernel.msgmax",
+        "kernel.msgmnb",
+        "kernel.msgmni",
+        "kernel.sem",
+        "kernel.shmall",
+        "kernel.shmmax",
+        "kernel.shmmni",
+        "kernel.shm_rmid_forced",
+    ]
 )
 
 

@@ -17,7 +17,24 @@ if TYPE_CHECKING:
     from nakagin.spec import runtime as oci
 
 _ULIMITS = frozenset(
-    "as core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtprio rttime sigpending stack".split()
+    [
+        "as",
+        "core",
+        "cpu",
+        "data",
+        "fsize",
+        "locks",
+        "memlock",
+        "msgqueue",
+        "nice",
+        "nofile",
+        "nproc",
+        "rss",
+        "rtprio",
+        "rttime",
+        "sigpending",
+        "stack",
+    ]
 )
 _RULE = re.compile(r"([acb]) ([0-9]+|\*):([0-9]+|\*) ([rwm]{1,3})")
 _CPU_PERIOD = 100_000
@@ -126,9 +143,14 @@ def check_ulimit(limit: docker.Ulimit) -> None:
         )
 
 
-def rlimits(wanted: Sequence[docker.Ulimit], standard: Sequence[docker.Ulimit]) -> list[oci.Rlimit]:
-    """The request's limits over the engine's defaults over our own nofile limit; -1 is unlimited."""
-    chosen: dict[str, tuple[int, int]] = {"nofile": NOFILE}
+def rlimits(
+    wanted: Sequence[docker.Ulimit], standard: Sequence[docker.Ulimit], most_files: int
+) -> list[oci.Rlimit]:
+    """The request's limits over the engine's defaults over our own nofile limit; -1 is unlimited.
+
+    `most_files` is what this machine allows at most; only our own default is cut to it here.
+    """
+    chosen: dict[str, tuple[int, int]] = {"nofile": (min(NOFILE[0], most_files), min(NOFILE[1], most_files))}
     for limit in (*standard, *wanted):
         chosen[limit.name] = (limit.soft, limit.hard)
     return [

@@ -37,7 +37,7 @@ def root_mounts(around: Surroundings, record: Container) -> tuple[str, list[oci.
 
 
 def look_into(around: Surroundings, record: Container, work: Callable[[int], T]) -> T:
-    """Call `work` with a descriptor of the root directory, of a running container or one that does not run. Blocking."""
+    """Call `work` with a descriptor of the root directory; the container may run or not. Blocking."""
     folder, over = from_folder(record)
     if record.running or (folder and not over):
         root = rootview.open_running(record.facts.pid) if record.running else os.open(folder, _DIRECTORY)

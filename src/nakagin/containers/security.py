@@ -86,7 +86,7 @@ def capability_names(names: Iterable[str], known: frozenset[str]) -> list[str]:
 def capabilities(
     privileged: bool, add: Iterable[str], drop: Iterable[str], known: frozenset[str], held: frozenset[str]
 ) -> list[str]:
-    """The capabilities of the container: of `known` (by this kernel) those wanted, of them those `held` by the engine."""
+    """The capabilities that are wanted of those `known` to this kernel, as far as they are `held` by the engine."""
     added, dropped = capability_names(add, known), capability_names(drop, known)
     wanted: set[str] = set(known) if privileged or "ALL" in added else set(CAPABILITIES)
     if not privileged:

@@ -63,8 +63,8 @@ class Capsule:
         self.ended = asyncio.Event()
         if not record.running:
             self.ended.set()
-        self.exit_waiters: set[asyncio.Future[None]] = set()
-        self.removal_waiters: set[asyncio.Future[None]] = set()
+        self.exit_waiters: set[asyncio.Future[str | None]] = set()
+        self.removal_waiters: set[asyncio.Future[str | None]] = set()
         self.probe: Probe | None = None
         self.restart_task: asyncio.Task[None] | None = None
         self.restart_delay = 0.0
@@ -75,11 +75,11 @@ class Capsule:
     def id(self) -> str:
         return self.record.id
 
-    def wake(self, waiters: set[asyncio.Future[None]]) -> None:
-        """Let those who wait in one of this capsule's sets go on."""
+    def wake(self, waiters: set[asyncio.Future[str | None]], error: str | None = None) -> None:
+        """Let those who wait in one of this capsule's sets go on, with what went wrong."""
         for waiter in waiters:
             if not waiter.done():
-                waiter.set_result(None)
+                waiter.set_result(error)
         waiters.clear()
 
 
@@ -104,7 +104,7 @@ class Shelf:
     def __len__(self) -> int:
         return len(self._capsules)
 
-    def get(self, id: str) -> Capsule | None:  # noqa: A002
+    def get(self, id: str) -> Capsule | None:
         """The capsule of a full id."""
         return self._capsules.get(id)
 

@@ -53,13 +53,14 @@ class Surroundings(NamedTuple):
     logs: LogDefaults = LogDefaults()
     names: NameService = NameService()
     runtimes: tuple[str, ...] = ("nakagin", "runc", "io.containerd.runc.v2")
+    foreign_runtimes: tuple[str, ...] = ()
     default_runtime: str = "nakagin"
 
-    def data_dir(self, id: str) -> str:  # noqa: A002
+    def data_dir(self, id: str) -> str:
         """The container's folder on disk: its log."""
         return os.path.join(self.data_root, "containers", id)
 
-    def run_dir(self, id: str) -> str:  # noqa: A002
+    def run_dir(self, id: str) -> str:
         """The container's folder in memory: config.json, its network files, the monitor's socket and exit.json."""
         return os.path.join(self.exec_root, "containers", id)
 
@@ -67,6 +68,6 @@ class Surroundings(NamedTuple):
         """Where the runtime keeps its state."""
         return os.path.join(self.exec_root, "runtime")
 
-    def log_path(self, id: str) -> str:  # noqa: A002
+    def log_path(self, id: str) -> str:
         """The container's log file."""
         return os.path.join(self.data_dir(id), f"{id}-json.log")

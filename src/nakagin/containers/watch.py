@@ -46,7 +46,9 @@ class Watch:
             monitor = await launch(
                 self._shelf, self._around, capsule, lambda event: self._on_event(capsule, event)
             )
-        except NakaginError as error:
+        except (
+            BaseException
+        ) as error:  # a mistake of ours, or a cancelled request, must not leave clients waiting
             await self._on_failed_start(capsule, error)
             raise
         self._on_started(capsule, monitor)
@@ -76,7 +78,7 @@ class Watch:
         capsule.probe = Probe(self._shelf, self._execs, capsule, self.publish)
         capsule.probe.begin()
 
-    async def _on_failed_start(self, capsule: Capsule, error: NakaginError) -> None:
+    async def _on_failed_start(self, capsule: Capsule, error: BaseException) -> None:
         code, text = failure(error)
         record = capsule.record.with_facts(exit_code=code, error=text, restarting=False)
         self._shelf.save(capsule, record)
@@ -115,13 +117,9 @@ class Watch:
 
     async def last_words(self, capsule: Capsule) -> dict[str, Any]:
         """What exit.json says, or that the container died with its monitor (and then it is made sure of)."""
-        path = os.path.join(self._around.run_dir(capsule.id), protocol.EXIT_NAME)
-        try:
-            with open(path, "rb") as file:
-                words: dict[str, Any] = json.load(file)
-                return words
-        except (OSError, ValueError):
-            pass
+        words = _read_exit(self._around.run_dir(capsule.id))
+        if words is not None:
+            return words
         await asyncio.to_thread(end_processes, self._around, capsule.record)
         return {"exit_code": _SIGKILLED, "oom_killed": False, "error": LOST, "finished_at": now()}
 
@@ -151,7 +149,7 @@ class Watch:
         if again:
             self._restart_later(capsule)
             return
-        capsule.wake(capsule.exit_waiters)
+        capsule.wake(capsule.exit_waiters, record.facts.error or None)
         if record.host_config.auto_remove and not capsule.held_for_restart:
             await self._remove_automatically(capsule)
 
@@ -278,7 +276,7 @@ class Watch:
         """Start what its restart policy wants to run; remove what should have been removed by itself."""
         for capsule in self._shelf:
             record = capsule.record
-            if record.running or record.facts.restarting and capsule.restart_task is not None:
+            if record.running or (record.facts.restarting and capsule.restart_task is not None):
                 continue
             if record.host_config.auto_remove and record.facts.started_at != NEVER:
                 async with capsule.lock:
@@ -300,3 +298,13 @@ class Watch:
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+def _read_exit(run_dir: str) -> dict[str, Any] | None:
+    """What a monitor wrote down at the end; None where it did not come to that."""
+    try:
+        with open(os.path.join(run_dir, protocol.EXIT_NAME), "rb") as file:
+            words: dict[str, Any] = json.load(file)
+            return words
+    except (OSError, ValueError):
+        return None

@@ -65,14 +65,16 @@ def bootstrap(
     packages: Sequence[str] = (),
     suite: str = "",
     variant: str = "minbase",
+    mirror: str = "",
     changes: Sequence[str] = (),
     source_date_epoch: int | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Image:
     """Make an image and give it a name (`busybox:latest`, `debian:<suite>` by default). Long; needs root.
 
-    `packages`, `suite` and `variant` are for debian; `changes` are Dockerfile instructions. The date (seconds
-    since the epoch; of every file and of the image) is by default the package's, or that of the suite.
+    `packages`, `suite`, `variant` and `mirror` (an archive's address) are for debian; `changes` are Dockerfile
+    instructions. The date (seconds since the epoch; of every file and of the image) is by default the
+    package's, or that of the suite.
     Raises Invalid, Unavailable (a tool or the network is missing), StepFailed.
     """
     tell = progress or _silent
@@ -81,7 +83,7 @@ def bootstrap(
             raise Invalid("a busybox image has no packages", hint="bootstrap a debian image with them")
         return _busybox(images, reference or "busybox:latest", changes, source_date_epoch, tell)
     if kind == "debian":
-        recipe = debian.recipe(packages, suite, variant, source_date_epoch)
+        recipe = debian.recipe(packages, suite, variant, source_date_epoch, mirror)
         made = debian.Build(recipe, tell)
         with made as stream:
             image = images.import_(

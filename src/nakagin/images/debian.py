@@ -34,6 +34,7 @@ _VARIANTS = (
 )
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+(?::[a-z0-9-]+)?(?:[=/][A-Za-z0-9.+~:-]+)?")
 _SUITE = re.compile(r"[a-z][a-z0-9-]*")
+_MIRROR = re.compile(r"(?:https?|file|copy)://?[^\s\[\]]+")
 _DEFAULT_SUITE = "bookworm"
 _APT_HELPER = "/usr/lib/apt/apt-helper"
 _KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
@@ -66,8 +67,8 @@ class Recipe(NamedTuple):
     epoch: int
 
 
-def recipe(packages: Sequence[str], suite: str, variant: str, epoch: int | None) -> Recipe:
-    """The recipe from a request and this machine's apt sources. Raises Invalid or Unavailable."""
+def recipe(packages: Sequence[str], suite: str, variant: str, epoch: int | None, mirror: str = "") -> Recipe:
+    """The recipe from a request and this machine's apt sources, or `mirror`. Raises Invalid or Unavailable."""
     suite = suite or _own_suite()
     if not _SUITE.fullmatch(suite):
         raise Invalid(f"invalid suite {suite!r}", hint="e.g. bookworm")
@@ -76,7 +77,12 @@ def recipe(packages: Sequence[str], suite: str, variant: str, epoch: int | None)
     for package in packages:
         if not _PACKAGE.fullmatch(package):
             raise Invalid(f"invalid package name {package!r}")
-    sources = aptsources.of_suite(aptsources.read(), suite) or _public(suite)
+    if mirror and not _MIRROR.fullmatch(mirror):
+        raise Invalid(f"invalid mirror {mirror!r}", hint="e.g. http://deb.debian.org/debian")
+    if mirror:
+        sources = [Source(mirror, suite, ("main",), _KEYRING if os.path.exists(_KEYRING) else "")]
+    else:
+        sources = aptsources.of_suite(aptsources.read(), suite) or _public(suite)
     date = _release_date(sources, suite) if epoch is None else epoch
     return Recipe(suite, variant, tuple(sorted(set(packages))), tuple(sources), date)
 

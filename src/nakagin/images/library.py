@@ -125,6 +125,7 @@ class Images:
                 if not self._layers.exists(chain):
                     with self._blobs.open(layer.digest) as stream:
                         self._layers.apply(stream, below, layer.diff_id)
+            self._layers.settle()
             self._blobs.put(config)
             with self._lock, self._records.transaction():
                 record = ImageRecord(tuple(layers), timestamp(time.time()), parent)
@@ -199,6 +200,11 @@ class Images:
 
         Raises NotFound, or Conflict where it is held or has several names (and is given by ID without force).
         """
+        lines = self._remove(reference, force=force, prune=prune)
+        self._snapshots.empty_trash()
+        return lines
+
+    def _remove(self, reference: str, *, force: bool, prune: bool) -> Sequence[dict[str, str]]:
         with self._lock:
             removal = Removal(self._index, self._records, self.is_running)
             before = {layer.chain_id for layer in self._layers.all()}
@@ -222,9 +228,10 @@ class Images:
                 continue
             for name in (*whole.repo_tags, *whole.repo_digests) or (image.id,):
                 try:
-                    lines += self.remove(name)
+                    lines += self._remove(name, force=False, prune=True)
                 except NakaginError as error:
                     _log.info("prune keeps %s: %s", name, error)
+        self._snapshots.empty_trash()
         return lines, before - self.disk_usage()
 
     def collect(self) -> None:
@@ -232,6 +239,7 @@ class Images:
         thread after containers whose image is gone were removed."""
         with self._lock:
             self._collect()
+        self._snapshots.empty_trash()
 
     def _collect(self) -> None:
         images = self._index.all()
@@ -246,7 +254,7 @@ class Images:
 
         What has not become part of one by its end is deleted.
         """
-        return _Keeping(self._lock, self._pinned, self._collect)
+        return _Keeping(self._lock, self._pinned, self.collect)
 
     def recover(self) -> None:
         """At start, after the layers' and snapshots' own: unpack again what is lost, delete what belongs to
@@ -309,7 +317,7 @@ class _Keeping:
                 self._pinned[name] -= 1
                 if not self._pinned[name]:
                     del self._pinned[name]
-            self._collect()
+        self._collect()
 
 
 def _nobody_runs(holder: str) -> bool:

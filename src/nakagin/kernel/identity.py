@@ -85,11 +85,13 @@ def set_capabilities(sets: CapabilitySets) -> None:
 
 def bounding_mask() -> int:
     """The bounding set as a bit mask: the most that this process and its children may ever hold."""
-    with open("/proc/thread-self/status", "rb") as file:
-        for line in file:
-            if line.startswith(b"CapBnd:"):
-                return int(line[7:], 16)
-    return 0
+    mask = 0
+    for number in range(64):
+        try:
+            mask |= prctl(abi.PR_CAPBSET_READ, number) << number
+        except OSError:  # EINVAL: the kernel knows no capability of this number
+            break
+    return mask
 
 
 def all_capabilities() -> int:

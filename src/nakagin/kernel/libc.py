@@ -38,12 +38,13 @@ def named(error: OSError, path: str) -> OSError:
 
 
 def syscall(number: int, *arguments: object) -> int:
-    """A raw system call; returns its result or raises OSError with errno and no file name (syscall(2)).
+    """A raw system call; returns its result or raises OSError with errno and no more (syscall(2)).
 
     Integers are passed as 64-bit longs, bytes as pointers, None as NULL, ctypes objects as they are.
     """
     converted = [_long(each) if isinstance(each, int) else each for each in arguments]
     result: int = _syscall(_long(number), *converted)
     if result < 0:
-        raise fail(f"syscall {number}")
+        error = ctypes.get_errno()
+        raise OSError(error, os.strerror(error))
     return result

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 else:
     import _signal as table
 
-__all__ = ["number_of", "restore_defaults", "table"]
+__all__ = ["hold_back", "number_of", "release", "restore_defaults", "table"]
 
 
 def restore_defaults() -> None:
@@ -18,6 +18,16 @@ def restore_defaults() -> None:
     for number in range(1, table.NSIG):
         if table.getsignal(number) == table.SIG_IGN:
             table.signal(number, table.SIG_DFL)
+    release()
+
+
+def hold_back() -> None:
+    """Block all signals; they wait until `release`, or in a new program until `restore_defaults`."""
+    table.pthread_sigmask(table.SIG_BLOCK, range(1, table.NSIG))
+
+
+def release() -> None:
+    """Let signals through again, those that waited first."""
     table.pthread_sigmask(table.SIG_SETMASK, ())
 
 

@@ -12,6 +12,7 @@ import stat
 
 from nakagin.errors import StepFailed
 from nakagin.kernel import abi, mount, paths, terminal
+from nakagin.kernel.libc import named
 from nakagin.runtime import copy_up, idmap
 from nakagin.runtime.options import legacy_flags, parse_options
 from nakagin.runtime.steps import (
@@ -115,7 +116,7 @@ def prepare_bind(step: BindMount) -> int:
     try:
         fd = mount.open_tree(abi.AT_FDCWD, step.source, recursive=step.recursive)
     except OSError as error:
-        raise OSError(error.errno, error.strerror, step.source) from None
+        raise named(error, step.source) from None
     try:
         if step.idmap:
             userns = idmap.user_namespace(step.idmap.uids, step.idmap.gids)

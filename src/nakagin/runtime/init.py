@@ -194,7 +194,10 @@ def _seal(root: int) -> None:
 
 def _pivot_root() -> None:
     """Make the working directory the root. The old root is stacked on it and then taken off."""
+    old = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     mount.pivot_root(".", ".")
+    os.fchdir(old)  # "." must mean the old root now, not the new one below it
+    os.close(old)
     mount.mount(None, ".", None, abi.MS_REC | abi.MS_SLAVE)  # the unmount must not travel to the host
     mount.umount(".", abi.MNT_DETACH)
     os.chdir("/")

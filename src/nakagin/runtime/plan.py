@@ -107,6 +107,11 @@ class Plan:
         return bool(self.clone_flags & abi.CLONE_NEWUSER)
 
     @property
+    def in_user_namespace(self) -> bool:
+        """Whether the container's root is not the host's: then it may not make devices or open host files."""
+        return self.has_user_namespace or any(kind == "user" for kind, _ in self.joins)
+
+    @property
     def has_runtime_hooks(self) -> bool:
         """Whether hooks run in the runtime's namespaces before the container moves into its root."""
         return bool(self.hooks.get("prestart") or self.hooks.get("createRuntime"))
@@ -262,7 +267,7 @@ def _furniture(
     if not dev_is_bound:
         devices = [*_default_devices(), *(linux.get("devices") or ())]
         unique = {_absolute(device.get("path", "")): device for device in devices}
-        steps += [_device(device, made.has_user_namespace) for device in unique.values()]
+        steps += [_device(device, made.in_user_namespace) for device in unique.values()]
         steps += [MakeLink(path, to, replace=path == "/dev/ptmx") for path, to in _LINKS]
     if made.program.terminal:
         steps.append(BindConsole())

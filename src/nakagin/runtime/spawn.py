@@ -77,9 +77,8 @@ def bear_container(
         pid_namespace = next((fd for kind, fd in joins if kind == "pid"), -1)
         user_namespace = next((fd for kind, fd in joins if kind == "user"), -1)
         birth.joins = [(fd, namespaces.KINDS[kind][0]) for kind, fd in joins if kind not in {"pid", "user"}]
-        if plan.has_user_namespace:
-            birth.prepared = _prepare_binds(plan)
-        own_group = group if group.layout.mode != "v2" and not plan.has_user_namespace else None
+        birth.prepared = _prepare_binds(plan)
+        own_group = group if group.layout.mode != "v2" and not plan.in_user_namespace else None
         birth.group = own_group
         flags = plan.clone_flags & ~(abi.CLONE_NEWCGROUP | abi.CLONE_NEWTIME)
         new_time = plan.offsets if plan.clone_flags & abi.CLONE_NEWTIME else None
@@ -287,10 +286,14 @@ def _open_joins(plan: Plan) -> list[tuple[str, int]]:
 
 
 def _prepare_binds(plan: Plan) -> dict[BindMount, int]:
-    """Bind mounts of a container with its own user namespace: there, the host's folders may be closed."""
+    """Bind mounts that the child cannot make.
+
+    In a user namespace the host's folders may be closed to it, and from a pid namespace it cannot name
+    the helper process of an id mapping in the host's /proc.
+    """
     prepared: dict[BindMount, int] = {}
     for step in plan.steps:
-        if not isinstance(step, BindMount):
+        if not isinstance(step, BindMount) or not (plan.in_user_namespace or step.idmap):
             continue
         try:
             prepared[step] = furnish.prepare_bind(step)

@@ -109,9 +109,7 @@ def _split_tag(text: str) -> tuple[str, str | None]:
 def _split_domain(name: str) -> tuple[str, str]:
     """The domain and path: the first part is a domain where it could not be a user of Docker Hub."""
     first, slash, rest = name.partition("/")
-    is_domain = slash and (
-        any(sign in first for sign in ".:") or first == "localhost" or first.lower() != first
-    )
+    is_domain = slash and (any(sign in first for sign in ".:") or first == "localhost")
     domain, path = (first, rest) if is_domain else (DEFAULT_DOMAIN, name)
     if domain == _LEGACY_DOMAIN:
         domain = DEFAULT_DOMAIN
@@ -122,8 +120,7 @@ def _split_domain(name: str) -> tuple[str, str]:
 
 def _check_path(text: str, domain: str, path: str) -> None:
     if path.lower() != path and _PATH.fullmatch(path.lower()):
-        shown = path.removeprefix(_OFFICIAL)
-        raise Invalid(f"invalid reference format: repository name ({shown}) must be lowercase")
+        raise Invalid(f"invalid reference format: repository name ({path}) must be lowercase")
     if not _DOMAIN.fullmatch(domain) or not _PATH.fullmatch(path):
         raise _invalid(text, "write it as [registry/]name[:tag][@digest]")
     if len(domain) + 1 + len(path) > _LONGEST_NAME:

@@ -35,13 +35,17 @@ _FREE_AT_LEAST = 64 << 20
 
 
 class Layer(msgspec.Struct, frozen=True):
-    """One unpacked layer. `folder` is its name below `layers/`; `size` the bytes of its files."""
+    """One unpacked layer. `folder` is its name below `layers/`; `size` the bytes of its files.
+
+    `boot` is the boot in which it was unpacked, until its files are known to be on disk; then "".
+    """
 
     chain_id: ChainID
     diff_id: Digest
     parent: ChainID | None
     folder: str
     size: int
+    boot: str = ""
 
 
 _decode = msgspec.json.Decoder(Layer).decode
@@ -89,7 +93,7 @@ class Layers:
             space = os.fstatvfs(root)
             free = max(space.f_bavail * space.f_frsize - _FREE_AT_LEAST, 0)
             _, plain = decompressed(diff)
-            measured = _Measured(plain, min(self._bounds.size, free))
+            measured = _Measured(plain, self._bounds.size, free)
             unpacker = Unpacker(root, lower, self._bounds)
             reader = TarReader(measured)
             unpacker.run(reader)
@@ -102,8 +106,6 @@ class Layers:
 
     def _keep(self, folder: str, diff_id: Digest, parent: ChainID | None, size: int) -> Layer:
         chain_id = extend_chain(parent, diff_id)
-        # What the record promises must be on disk: a layer is never looked at again.
-        sync_filesystem(folder)
         with self._lock:
             if known := self._layers.get(chain_id):
                 return known
@@ -111,12 +113,27 @@ class Layers:
             name = encoded(chain_id)[:_SHORT]
             if name in taken:
                 name = encoded(chain_id)
-            layer = Layer(chain_id, diff_id, parent, name, size)
+            layer = Layer(chain_id, diff_id, parent, name, size, _boot())
             self._trash.take(self.path(layer))  # of an earlier life that ended before it was recorded
             os.rename(folder, self.path(layer))
-            self._records.put(KIND, chain_id, msgspec.json.encode(layer))
-            self._layers[chain_id] = layer
-            return layer
+            return self._record(layer)
+
+    def _record(self, layer: Layer) -> Layer:
+        self._records.put(KIND, layer.chain_id, msgspec.json.encode(layer))
+        self._layers[layer.chain_id] = layer
+        return layer
+
+    def settle(self) -> None:
+        """Put the files of new layers on disk: one wait for all of them. Without it, a crash of the machine costs
+        the layer (`recover`), as nobody can tell which of its files are whole."""
+        fresh = [layer for layer in self.all() if layer.boot]
+        if not fresh:
+            return
+        sync_filesystem(self.root)
+        with self._lock, self._records.transaction():
+            for layer in fresh:
+                if layer.chain_id in self._layers:
+                    self._record(msgspec.structs.replace(layer, boot=""))
 
     def path(self, layer: Layer) -> str:
         """Its folder (absolute)."""
@@ -173,38 +190,52 @@ class Layers:
                 self.remove(chain)
             doomed &= standing
 
+    def _is_sound(self, layer: Layer) -> bool:
+        return layer.boot in ("", _boot()) and os.path.isdir(self.path(layer))
+
     def recover(self) -> None:
         """At start, before anything is taken in: forget layers whose folder is gone, and folders that no record
         names; empty `tmp/`, where the unfinished layers and blobs of an engine that was killed lie."""
         for name in os.listdir(self._temporary):
             self._trash.take(os.path.join(self._temporary, name))
-        for layer in self.all():
-            if not os.path.isdir(self.path(layer)):
-                _log.warning("the folder of the layer %s is gone", layer.chain_id)
-                self._records.delete(KIND, layer.chain_id)
-                del self._layers[layer.chain_id]
+        doubtful = {layer.chain_id for layer in self.all() if not self._is_sound(layer)}
+        while doubtful:
+            for chain in doubtful:
+                _log.warning("the layer %s was lost in a crash and must be unpacked again", chain)
+                self._records.delete(KIND, chain)
+                del self._layers[chain]
+            doubtful = {layer.chain_id for layer in self.all() if layer.parent in doubtful}
         known = {layer.folder for layer in self._layers.values()}
         for name in os.listdir(self.root):
             if name not in known:
                 self._trash.take(os.path.join(self.root, name))
 
 
-class _Measured:
-    """A stream that knows its digest, and ends with Exhausted where it is longer than it may be."""
+def _boot() -> str:
+    """What tells this run of the kernel from others."""
+    with open("/proc/sys/kernel/random/boot_id") as stream:
+        return stream.read().strip()
 
-    def __init__(self, stream: Readable, bound: int) -> None:
+
+class _Measured:
+    """A stream that knows its digest, and ends with Exhausted where it is longer than the bound or the free space."""
+
+    def __init__(self, stream: Readable, bound: int, free: int) -> None:
         self._stream = stream
         self._hash = hasher()
-        self._left = bound
+        self._bound = bound
+        self._free = free
+        self._size = 0
 
     def read(self, size: int, /) -> bytes:
         data = self._stream.read(size)
-        self._left -= len(data)
-        if self._left < 0:
+        self._size += len(data)
+        if self._size > self._bound:
             raise Exhausted(
-                "the layer is larger uncompressed than there is room or than the bound allows",
-                hint="free disk space below the data root, or raise the bound",
+                f"the layer has more than {self._bound} bytes uncompressed", hint="raise the bound"
             )
+        if self._size > self._free:
+            raise Exhausted("no space left to unpack the layer", hint="free disk space below the data root")
         self._hash.update(data)
         return data
 

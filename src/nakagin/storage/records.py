@@ -12,7 +12,7 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nakagin.errors import Conflict, Damaged, Exhausted, Unavailable
+from nakagin.errors import Conflict, Damaged, Exhausted, NakaginError, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,6 +37,10 @@ _VERSION = 1
 # nobody calls it, SQLite does it by itself at this many pages of 4 KiB.
 _LARGEST_LOG = 16384
 
+# Kept free of data so that something can still be removed when the disk is full.
+_RESERVE = 4 << 20
+_FULL = ("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_SHMSIZE")
+
 
 class Hold(NamedTuple):
     """Who keeps an object, and in what words to say so to a person who wants to remove it."""
@@ -57,6 +61,8 @@ class Records:
         self.path = path
         self._lock = threading.RLock()
         self._depth = 0
+        self._writes: list[tuple[str, tuple[object, ...]]] = []  # of the present transaction
+        self.keep_reserve()
         try:
             self._connection = self._open()
             if self._connection.execute("PRAGMA user_version").fetchone()[0] == 0:
@@ -182,11 +188,11 @@ class Records:
                 # The outermost block undoes everything: a nested one that failed may have left half its
                 # writes, so nobody in between may swallow the exception.
                 if self._depth == 0:
-                    self._connection.rollback()
+                    self._undo()
                 raise
+            if self._depth == 1:
+                self._commit()
             self._depth -= 1
-            if self._depth == 0:
-                self._execute("COMMIT")
 
     def checkpoint(self) -> None:
         """Write the log back into the database.
@@ -201,17 +207,47 @@ class Records:
                 connection.close()
         except sqlite3.DatabaseError as error:
             raise _translate(error, self.path) from error
+        self.keep_reserve()
 
     def close(self) -> None:
         """Close the file; the log is written back first."""
         with self._lock:
             self._connection.close()
 
+    def keep_reserve(self) -> None:
+        """Set space aside for the time when the disk is full, if there is any and it is not done yet."""
+        path = self.path + "-reserve"
+        try:
+            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                if os.fstat(fd).st_blocks * 512 < _RESERVE:
+                    os.posix_fallocate(fd, 0, _RESERVE)
+            finally:
+                os.close(fd)
+        except OSError:
+            pass  # then it is full already, or not writable: the first write will say so
+
     # --- SQLite
+
+    def _commit(self) -> None:
+        try:
+            self._execute("COMMIT")
+        except NakaginError:
+            self._depth = 0
+            self._undo()
+            raise
+        self._writes.clear()
+
+    def _undo(self) -> None:
+        self._writes.clear()
+        if self._connection.in_transaction:
+            self._connection.rollback()
 
     def _write(self, statement: str, *values: object) -> None:
         with self._lock:
             self._execute(statement, values)
+            if self._depth:
+                self._writes.append((statement, values))
 
     def _one(self, statement: str, *values: object) -> tuple[Any, ...] | None:
         with self._lock:
@@ -224,15 +260,31 @@ class Records:
 
     def _execute(self, statement: str, values: tuple[object, ...] = ()) -> sqlite3.Cursor:
         try:
-            return self._connection.execute(statement, values)
+            try:
+                return self._connection.execute(statement, values)
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorname not in _FULL or not self._spend_reserve():
+                    raise
+                if self._depth and not self._connection.in_transaction:  # SQLite has rolled it back
+                    self._connection.execute("BEGIN IMMEDIATE")
+                    for write in self._writes:
+                        self._connection.execute(*write)
+                return self._connection.execute(statement, values)
         except sqlite3.DatabaseError as error:
             raise _translate(error, self.path) from error
+
+    def _spend_reserve(self) -> bool:
+        try:
+            os.unlink(self.path + "-reserve")
+        except OSError:
+            return False
+        return True
 
 
 def _translate(error: sqlite3.DatabaseError, path: str) -> Damaged | Exhausted | Unavailable:
     """SQLite's error in our words."""
     name = getattr(error, "sqlite_errorname", "")
-    if name.startswith("SQLITE_FULL"):
+    if name in _FULL:
         return Exhausted(f"no space to write {path}", hint="free disk space below the data root")
     if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
         return Damaged(

@@ -30,6 +30,8 @@ KIND = "snapshot"
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 _LONGEST_OPTIONS = 4095  # mount(2) takes one page, with its final NUL
 _VOLATILE_MARK = "work/work/incompat"
+_ROOM = 64 << 20
+_INODES = 10_000
 _EMPTY = ".empty"  # no key begins with a dot
 
 
@@ -111,6 +113,8 @@ class Snapshots:
     def remove(self, key: str) -> None:
         """Forget the snapshot; its files go to the trash, which `empty_trash` deletes. Fine if it is gone."""
         self._trash.take(os.path.join(self.root, key))
+        if _is_full(self.root):
+            self.empty_trash()
         if self._snapshots.pop(key, None) is not None:
             self._records.delete(KIND, key)
         if not self._snapshots:
@@ -119,6 +123,7 @@ class Snapshots:
     def empty_trash(self) -> None:
         """Delete what was removed. Slow for large trees: call it in a worker thread."""
         self._trash.empty()
+        self._records.keep_reserve()
 
     def exists(self, key: str) -> bool:
         """Whether there is a snapshot with this key."""
@@ -200,6 +205,12 @@ def usage_of(folder: str) -> int:
                 seen.add(status.st_ino)
                 total += status.st_size
     return total
+
+
+def _is_full(folder: str) -> bool:
+    """Whether there is so little space that nothing more may wait for its deletion."""
+    space = os.statvfs(folder)
+    return space.f_bavail * space.f_frsize < _ROOM or (space.f_files > 0 and space.f_favail < _INODES)
 
 
 def _take_after(folder: str, model: os.stat_result) -> None:

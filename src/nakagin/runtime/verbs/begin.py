@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from nakagin.errors import Invalid
-from nakagin.kernel import process
+from nakagin.kernel import process, signals
 from nakagin.runtime import container
 from nakagin.spec import document
 
@@ -33,8 +33,10 @@ def run_(call: Call) -> int:
     from nakagin.runtime.verbs import foreground
 
     detach = call.flag("detach")
-    if not detach and not call.flag("no-subreaper"):
-        process.set_subreaper()
+    if not detach:
+        signals.hold_back()
+        if not call.flag("no-subreaper"):
+            process.set_subreaper()
     made = _create(call, started_by_other=False)
     try:
         made.start()

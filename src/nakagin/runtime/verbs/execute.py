@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nakagin.errors import Conflict, Invalid
 from nakagin.kernel import process as processes
+from nakagin.kernel import signals
 from nakagin.runtime import container
 from nakagin.spec import document
 
@@ -28,8 +29,10 @@ def exec_(call: Call) -> int:
         raise Conflict(
             f"cannot exec in container {made.id}: it is paused", hint="resume it or use --ignore-paused"
         )
-    if not detach and not call.flag("no-subreaper"):
-        processes.set_subreaper()
+    if not detach:
+        signals.hold_back()
+        if not call.flag("no-subreaper"):
+            processes.set_subreaper()
     sub_cgroups = call.listed("cgroup")
     executed = made.exec(
         wanted,

@@ -6,7 +6,7 @@ import fcntl
 import os
 import select
 
-from nakagin.kernel import process
+from nakagin.kernel import process, signals
 from nakagin.kernel.signals import table
 
 _NOT_PASSED = {table.SIGCHLD, table.SIGURG, table.SIGKILL, table.SIGSTOP, table.SIGWINCH}
@@ -15,7 +15,11 @@ _TIOCSWINSZ = 0x5414
 
 
 def attend(pidfd: int, terminal: int | None) -> int:
-    """Wait for the child `pidfd`; signals sent to this process go to it. Its exit code, or 128 + signal."""
+    """Wait for the child `pidfd`; signals sent to this process go to it. Its exit code, or 128 + signal.
+
+    The caller held signals back (signals.hold_back) before the program began: one that comes early is
+    then the program's, and does not end this process alone.
+    """
     reader, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     old = table.set_wakeup_fd(writer)
     for number in range(1, table.NSIG):
@@ -24,6 +28,7 @@ def attend(pidfd: int, terminal: int | None) -> int:
                 table.signal(number, _noticed)
             except (OSError, ValueError):
                 pass  # signals 32 and 33 are the C library's own
+    signals.release()
     saved = None
     try:
         if terminal is not None:
@@ -43,11 +48,11 @@ def _noticed(_number: int, _frame: object) -> None:
     """The number comes through the wakeup descriptor."""
 
 
-def _relay(pidfd: int, signals: int, terminal: int | None) -> None:
+def _relay(pidfd: int, notices: int, terminal: int | None) -> None:
     """Until the process has ended and its terminal is empty."""
     poller = select.poll()
     poller.register(pidfd, select.POLLIN)
-    poller.register(signals, select.POLLIN)
+    poller.register(notices, select.POLLIN)
     if terminal is not None:
         poller.register(terminal, select.POLLIN)
         poller.register(0, select.POLLIN)
@@ -60,8 +65,8 @@ def _relay(pidfd: int, signals: int, terminal: int | None) -> None:
             if fd == pidfd:
                 ended = True
                 poller.unregister(pidfd)
-            elif fd == signals:
-                _pass_signals(os.read(signals, 64), pidfd, terminal)
+            elif fd == notices:
+                _pass_signals(os.read(notices, 64), pidfd, terminal)
             elif terminal is not None and not _copy(0 if fd == 0 else terminal, terminal if fd == 0 else 1):
                 poller.unregister(fd)
                 terminal = None if fd == terminal else terminal
