@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import itertools
 import logging
 import os
 import shutil
@@ -31,7 +32,8 @@ from nakagin.volumes import Volumes
 
 log = logging.getLogger("nakagin.engine")
 
-_HOUSEKEEPING = 20.0  # seconds between looks at the trash and the database's log
+_TIDYING = 5.0  # seconds between looks at the trash
+_HOUSEKEEPING = 12  # every how many of them the database's log is written back and unused layers are deleted
 _INIT_NAMES = ("docker-init", "tini-static", "tini", "catatonit")
 _INIT_FOLDERS = (
     "/usr/libexec/nakagin",
@@ -172,12 +174,13 @@ class Engine:
 
     async def _keep_house(self) -> None:
         """What waits for the disk is done now and then in a worker thread, never by a verb."""
-        while True:
-            await asyncio.sleep(_HOUSEKEEPING)
+        for turn in itertools.count(1):
+            await asyncio.sleep(_TIDYING)
             try:
-                await asyncio.to_thread(self.images.collect)
                 await asyncio.to_thread(self.snapshots.empty_trash)
-                await asyncio.to_thread(self.records.checkpoint)
+                if turn % _HOUSEKEEPING == 0:
+                    await asyncio.to_thread(self.images.collect)
+                    await asyncio.to_thread(self.records.checkpoint)
             except (NakaginError, OSError) as error:
                 log.warning("housekeeping failed: %s", error)
 

@@ -314,6 +314,14 @@ def test_after_an_engine_restart_the_living_are_known_and_the_dead_forgotten() -
 
 
 @in_namespace
+def test_after_a_restart_with_nobody_attached_the_next_container_gets_an_address() -> None:
+    store = Store()
+    started(store).cleanup()
+    with hosts(1) as (web,):
+        assert attach(started(store), web, "web").endpoint.addresses == ("172.17.0.2/16",)
+
+
+@in_namespace
 def test_a_deleted_bridge_and_table_come_back_with_the_containers_on_them() -> None:
     store = Store()
     with hosts(2) as (web, other):

@@ -14,7 +14,7 @@ from nakagin.containers.copyup import copy_up
 from nakagin.containers.model import Container, Facts, MountSpec, now
 from nakagin.containers.names import check_name, invent_name
 from nakagin.containers.remove import forget, release_storage
-from nakagin.errors import Conflict, Invalid, StepFailed
+from nakagin.errors import Conflict, Invalid, NotFound, StepFailed
 from nakagin.images import library
 
 if TYPE_CHECKING:
@@ -70,7 +70,9 @@ def _hold_image(around: Surroundings, record: Container, image: Image | None) ->
 def _join_by_id(shelf: Shelf, host: docker.HostConfig) -> docker.HostConfig:
     """Modes "container:NAME" with the full id in place of the name, as they must outlive a rename."""
     fields = {"pid": "pid_mode", "ipc": "ipc_mode", "network": "network_mode"}
-    changes = {fields[kind]: f"container:{shelf.find(of).id}" for kind, of in namespaces.joined(host).items()}
+    changes = {
+        fields[kind]: f"container:{_other(shelf, of).id}" for kind, of in namespaces.joined(host).items()
+    }
     return msgspec.structs.replace(host, **changes) if changes else host
 
 
@@ -89,8 +91,16 @@ def _inherited(shelf: Shelf, host: docker.HostConfig) -> list[MountSpec]:
     found: list[MountSpec] = []
     for text in host.volumes_from:
         name, mode = mounts.parse_volumes_from(text)
-        found += mounts.inherit(shelf.find(name).record.mounts, mode)
+        found += mounts.inherit(_other(shelf, name).record.mounts, mode)
     return found
+
+
+def _other(shelf: Shelf, reference: str) -> Capsule:
+    """A container that the request names. Invalid where it is not there: NotFound would mean the image to clients."""
+    try:
+        return shelf.find(reference)
+    except NotFound as error:
+        raise Invalid(error.message) from None
 
 
 def _check_sources(specs: tuple[MountSpec, ...]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import math
 import subprocess
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -55,8 +56,9 @@ class LogView:
         self._timestamps = timestamps
         self._prefix = f"{_details(record)} ".encode() if details else b""
         self.bounds: dict[str, Any] = {
-            "since": timestamp(int(since * 1e9)) if since else "",
-            "until": timestamp(int(until * 1e9)) if until else "",
+            # A float holds today's seconds to a microsecond: both bounds are widened to the next whole one.
+            "since": timestamp(math.floor(since * 1e6) * 1000) if since else "",
+            "until": timestamp(math.ceil(until * 1e6) * 1000) if until else "",
             "tail": tail,
         }
 

@@ -107,7 +107,8 @@ class Monitor:
                 root=request["runtime_root"], id=request["id"], bundle=request["bundle"], config=config,
                 rootfs=request["rootfs"], rootfs_cwd=request["rootfs_cwd"],
                 cgroup_path=request["cgroup_path"], stdio=theirs, on_namespaces=self._connect_network,
-                seccomp_cache=request["seccomp_cache"], parent_death_signal=signal.SIGKILL, machine=self._machine, warn=_to_standard_error,
+                seccomp_cache=request["seccomp_cache"], parent_death_signal=signal.SIGKILL,
+                machine=self._machine, warn=_to_standard_error,
             )  # fmt: skip
         finally:
             for fd in set(theirs or ()):
@@ -220,13 +221,17 @@ class Monitor:
         }  # fmt: skip
 
     def _write(self, name: str, document: Message) -> None:
+        """Leave a note for an engine that is not there now. On a full disk there is none; who listens is told."""
         path = os.path.join(self._run_dir, name)
-        fd = os.open(path + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
-            os.write(fd, json.dumps(document).encode())
-        finally:
-            os.close(fd)
-        os.rename(path + ".new", path)
+            fd = os.open(path + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            try:
+                os.write(fd, json.dumps(document).encode())
+            finally:
+                os.close(fd)
+            os.rename(path + ".new", path)
+        except OSError as error:
+            _to_standard_error(f"{path} cannot be written: {error.strerror}")
 
     # -- conversations -------------------------------------------------------------------------
 

@@ -68,8 +68,7 @@ class Networks:
         firewall, ports), those of all others are released. The bridge is made when first needed.
         """
         for _, data in self._records.all(_NETWORK):
-            network = msgspec.json.decode(data, type=Network)
-            self._networks[network.id] = network
+            self._remember(msgspec.json.decode(data, type=Network))
         for name in PREDEFINED:
             if not self._named(name):
                 self._keep(predefined(name, self._settings))
@@ -365,8 +364,11 @@ class Networks:
     # --- small things --------------------------------------------------------------------------------------
 
     def _keep(self, network: Network) -> Network:
-        self._networks[network.id] = network
         self._records.put(_NETWORK, network.id, msgspec.json.encode(network))
+        return self._remember(network)
+
+    def _remember(self, network: Network) -> Network:
+        self._networks[network.id] = network
         for pool in network.subnets:
             self._allocators.setdefault((network.id, pool.subnet), Allocator(pool, network.name))
         return network
@@ -379,10 +381,7 @@ class Networks:
 
     def _allocator(self, network: Network, address: str) -> Allocator:
         pool = next(each for each in network.subnets if each.is_ipv6 == (":" in address))
-        key = (network.id, pool.subnet)
-        if key not in self._allocators:
-            self._allocators[key] = Allocator(pool, network.name)
-        return self._allocators[key]
+        return self._allocators[network.id, pool.subnet]
 
     def _all_endpoints(self) -> list[Endpoint]:
         return [endpoint for several in self._endpoints.values() for endpoint in several]

@@ -50,7 +50,7 @@ class _Held(NamedTuple):
     container_name: str
 
 
-class _Taken(Exception):  # noqa: N818 (never leaves this file)
+class _Taken(Exception):
     """A host port is not to be had: which, and who has it as far as is known."""
 
     def __init__(self, host_ip: str, port: int, holder: str = "") -> None:
