@@ -6,6 +6,9 @@ executes a container's file itself. It executes this program, 200 bytes in a sea
 nothing but execute the user's program: "/proc/self/exe" then is the sealed file, which nobody can write.
 It costs 0.2 ms; executing the interpreter again from a read-only clone would cost a Python start.
 
+A script that names /proc/self/exe as its interpreter gets the launcher a second time, without the socket,
+and that ends it.
+
     runtime ── fexecve(memory file) ──► launcher ── execve(path) ──► the user's program
                                            └─ on failure: writes b"x" + errno to the report socket, exits 127
 """
@@ -17,16 +20,19 @@ import os
 
 from nakagin.kernel import abi
 
-# fcntl(fd, F_SETFD, FD_CLOEXEC); execve(path, argv, envp);
+# if fcntl(fd, F_SETFD, FD_CLOEXEC) < 0: exit_group(127)
+# execve(path, argv, envp)
 # message = b"x" + (-result); write(fd, message, 5); exit_group(127)
 # `fd` is the 32-bit word after the code and `path` follows it.
 _CODE = {
     "x86_64": (
         "b848000000"  # mov eax, SYS_fcntl
-        "8b3d55000000"  # mov edi, [fd]
+        "8b3d59000000"  # mov edi, [fd]
         "be02000000"  # mov esi, F_SETFD
         "ba01000000"  # mov edx, FD_CLOEXEC
         "0f05"  # syscall
+        "85c0"  # test eax, eax
+        "783b"  # js exit                 no report socket: executed a second time
         "488b0c24"  # mov rcx, [rsp]          the number of arguments
         "488d742408"  # lea rsi, [rsp+8]        argv
         "488d54cc10"  # lea rdx, [rsp+rcx*8+16] envp
@@ -41,18 +47,19 @@ _CODE = {
         "488d7424ff"  # lea rsi, [rsp-1]
         "ba05000000"  # mov edx, 5
         "0f05"  # syscall
-        "b8e7000000"  # mov eax, SYS_exit_group
+        "b8e7000000"  # exit: mov eax, SYS_exit_group
         "bf7f000000"  # mov edi, 127
         "0f05"  # syscall
         "6690"  # nop
     ),
     "aarch64": (
-        "29030018"  # ldr w9, fd
+        "49030018"  # ldr w9, fd
         "e003092a"  # mov w0, w9
         "410080d2"  # mov x1, F_SETFD
         "220080d2"  # mov x2, FD_CLOEXEC
         "280380d2"  # mov x8, SYS_fcntl
         "010000d4"  # svc 0
+        "2002f837"  # tbnz w0, 31, exit       no report socket: executed a second time
         "e30340f9"  # ldr x3, [sp]            the number of arguments
         "e1230091"  # add x1, sp, 8           argv
         "220c038b"  # add x2, x1, x3, lsl 3
@@ -69,7 +76,7 @@ _CODE = {
         "a20080d2"  # mov x2, 5
         "080880d2"  # mov x8, SYS_write
         "010000d4"  # svc 0
-        "e00f80d2"  # mov x0, 127
+        "e00f80d2"  # exit: mov x0, 127
         "c80b80d2"  # mov x8, SYS_exit_group
         "010000d4"  # svc 0
     ),

@@ -13,6 +13,8 @@ import struct
 from nakagin.kernel import abi
 from nakagin.kernel.libc import fail, function, named, syscall
 
+_MOST_LINKS = 40  # as the kernel has it (path_resolution(7))
+
 _fstatfs = function("fstatfs", ctypes.c_int, ctypes.c_void_p)
 
 
@@ -39,7 +41,7 @@ def ensure_in_root(root_fd: int, path: str, *, directory: bool = True, mode: int
     """An O_PATH descriptor of `path` below `root_fd`; makes what is missing, as mkdir -p does.
 
     The last part becomes a directory or an empty file. What exists is taken as it is, whatever its type:
-    the caller checks. Symlinks resolve inside the root.
+    the caller checks. Symlinks resolve inside the root, also those whose target must be made.
     """
     try:
         return open_in_root(root_fd, path, os.O_PATH)
@@ -47,18 +49,41 @@ def ensure_in_root(root_fd: int, path: str, *, directory: bool = True, mode: int
         pass
     parts = [part for part in path.split("/") if part and part != "."]
     parent = os.dup(root_fd)
+    links = 0
+    done: list[str] = []
     try:
-        for depth, part in enumerate(parts, 1):
-            last = depth == len(parts)
-            _make(parent, part, directory or not last, mode if last else 0o755)
-            # Resolved from the root again: the part may be a symlink that leads elsewhere inside.
-            found = open_in_root(root_fd, "/".join(parts[:depth]), os.O_PATH)
+        while parts:
+            part = parts.pop(0)
+            try:
+                _make(parent, part, directory or bool(parts), 0o755 if parts else mode)
+                # Resolved from the root again: the part may be a symlink that leads elsewhere inside.
+                found = open_in_root(root_fd, "/".join([*done, part]), os.O_PATH)
+            except FileNotFoundError:
+                target = _dangling(parent, part)
+                links += 1
+                if target is None or links > _MOST_LINKS:
+                    raise
+                parts = [each for each in target.split("/") if each and each != "."] + parts
+                if target.startswith("/"):
+                    done = []
+                    os.close(parent)
+                    parent = os.dup(root_fd)
+                continue
+            done.append(part)
             os.close(parent)
             parent = found
     except OSError:
         os.close(parent)
         raise
     return parent
+
+
+def _dangling(parent: int, name: str) -> str | None:
+    """Where the symlink leads that stands in the way; None if it is none."""
+    try:
+        return os.readlink(name, dir_fd=parent)
+    except OSError:
+        return None
 
 
 def _make(parent: int, name: str, directory: bool, mode: int) -> None:

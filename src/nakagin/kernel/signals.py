@@ -23,7 +23,7 @@ def restore_defaults() -> None:
 
 def hold_back() -> None:
     """Block all signals; they wait until `release`, or in a new program until `restore_defaults`."""
-    table.pthread_sigmask(table.SIG_BLOCK, range(1, table.NSIG))
+    table.pthread_sigmask(table.SIG_BLOCK, table.valid_signals())
 
 
 def release() -> None:

@@ -226,6 +226,7 @@ def confine(program: Program, filter_: Filter | None, channel: Channel) -> Comma
         _step(f"limit {identity.RLIMITS[number]} to {soft}:{hard}", identity.set_rlimit, number, soft, hard)
     default_home(program)
     command = find_command(program)
+    _refuse_own_interpreter(command)
     # The filter may forbid memory files, so the launcher is made before it.
     launch = launcher.seal(command, channel.fileno()) if not filter_ or filter_.lets_launch else -1
     present = identity.bounding_mask()
@@ -252,8 +253,6 @@ def confine(program: Program, filter_: Filter | None, channel: Channel) -> Comma
     identity.set_ambient(program.ambient)
     if program.no_new_privs:
         process.set_no_new_privs()
-    if launch < 0:
-        _refuse_own_interpreter(command)
     return Command(command, launch)
 
 
@@ -283,7 +282,7 @@ def execute(program: Program, command: Command, keep: int, channel: Channel) -> 
 
 
 def _refuse_own_interpreter(command: str) -> None:
-    """CVE-2019-5736 for filters that forbid execveat, and with it the launcher."""
+    """CVE-2019-5736: /proc/self/exe still is the host's interpreter now, by whatever name."""
     wanted = os.stat(command)
     if (_OWN.st_dev, _OWN.st_ino) == (wanted.st_dev, wanted.st_ino):
         raise CommandFailed(f'exec: "{command}"', "this is the runtime itself", errno=13)

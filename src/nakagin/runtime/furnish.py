@@ -263,12 +263,21 @@ def _bind_console(_: BindConsole, site: Site) -> None:
             site.master, site.slave = terminal.open_pty(dev)
         finally:
             os.close(dev)
-    # CVE-2025-52565: the source is the terminal's own descriptor, not a path like /dev/pts/0.
+    # CVE-2025-52565: the source is the terminal's own descriptor, not a path like /dev/pts/0, and the
+    # target is /dev/console itself, not what an image's symlink makes of it.
+    parent, name = _parent(site, "/dev/console")
+    try:
+        os.mknod(name, stat.S_IFREG | 0o600, dir_fd=parent)
+    except FileExistsError:
+        pass
+    place = paths.openat2(parent, name, os.O_PATH, 0, abi.RESOLVE_BENEATH | abi.RESOLVE_NO_SYMLINKS)
+    os.close(parent)
     fd = mount.open_tree(site.slave)
     try:
-        _attach(fd, site, "/dev/console")
+        mount.move_mount(fd, place)
     finally:
         os.close(fd)
+        os.close(place)
 
 
 def _seal_mount(step: SealMount, site: Site) -> None:
