@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.runtime.conftest import CAPABILITIES
+from tests.runtime.box import CAPABILITIES
 
 if TYPE_CHECKING:
-    from tests.runtime.conftest import Box
+    from tests.runtime.box import Box
 
 pytestmark = pytest.mark.root
 

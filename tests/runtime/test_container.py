@@ -14,7 +14,7 @@ import pytest
 from nakagin.kernel import fds, process
 
 if TYPE_CHECKING:
-    from tests.runtime.conftest import Box
+    from tests.runtime.box import Box
 
 pytestmark = pytest.mark.root
 
@@ -125,7 +125,7 @@ def test_run_keep(box: Box) -> None:
 def test_run_passes_signals_on(box: Box) -> None:
     import subprocess
 
-    from tests.runtime.conftest import COMMAND
+    from tests.runtime.box import COMMAND
 
     box.write("sh", "-c", "trap 'echo caught; exit 3' TERM; echo ready; while :; do sleep 0.05; done")
     argv = [str(COMMAND), "--root", str(box.root), "run", "--bundle", str(box.bundle), box.id]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tests.runtime.conftest import Box
+    from tests.runtime.box import Box
 
 pytestmark = pytest.mark.root
 
@@ -125,7 +125,7 @@ def test_terminal_of_the_containers_own(box: Box) -> None:
     import pty
     import subprocess
 
-    from tests.runtime.conftest import COMMAND
+    from tests.runtime.box import COMMAND
 
     box.begin("sleep", "60")
     master, slave = pty.openpty()

@@ -12,7 +12,7 @@ from nakagin.errors import StepFailed
 from nakagin.runtime.hooks import run_hooks
 
 if TYPE_CHECKING:
-    from tests.runtime.conftest import Box
+    from tests.runtime.box import Box
 
 pytestmark = pytest.mark.root
 

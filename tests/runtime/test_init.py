@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
-if TYPE_CHECKING:
-    from tests.runtime.conftest import Box
+from tests.runtime.box import Box
 
 pytestmark = pytest.mark.root
 
@@ -74,9 +72,8 @@ def test_user_namespace_process_is_the_mapped_user_outside(box: Box) -> None:
 def test_joins_namespaces_by_path(box: Box) -> None:
     box.begin("sleep", "60")
     pid = box.state()["pid"]
-    other = type(box)(
-        box.folder / "other" if (box.folder / "other").mkdir() is None else box.folder, box.rootfs
-    )
+    (box.folder / "other").mkdir()
+    other = Box(box.folder / "other", box.rootfs)
     try:
         joined = [
             {"type": kind, "path": f"/proc/{pid}/ns/{file}"}
@@ -98,7 +95,7 @@ def test_joins_a_user_namespace_by_path(box: Box) -> None:
     box.begin("sleep", "60")
     pid = box.state()["pid"]
     (box.folder / "other").mkdir()
-    other = type(box)(box.folder / "other", box.rootfs)
+    other = Box(box.folder / "other", box.rootfs)
     try:
         other.linux["namespaces"].append({"type": "user", "path": f"/proc/{pid}/ns/user"})
         out = other.sh(

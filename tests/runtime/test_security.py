@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tests.runtime.conftest import Box
+    from tests.runtime.box import Box
 
 pytestmark = pytest.mark.root
 
@@ -199,7 +199,8 @@ def test_19921_proc_may_not_be_a_link(own_box: Box) -> None:
 
 def test_0492_no_way_to_a_release_agent(box: Box) -> None:
     script = (
-        "for each in /sys/fs/cgroup /sys/fs/cgroup/*; do echo x 2>/dev/null >$each/release_agent && echo written; done; "
+        "for each in /sys/fs/cgroup /sys/fs/cgroup/*; do "
+        "echo x 2>/dev/null >$each/release_agent && echo written; done; "
         "mkdir /tmp/cg; mount -t cgroup -o pids none /tmp/cg 2>/dev/null && echo mounted; true"
     )
     box.add_mount("/tmp", "tmpfs", type="tmpfs")

@@ -5,6 +5,7 @@ The order of the calls is the kernel's demand; the comments say why here. Runs i
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 
@@ -234,10 +235,12 @@ def confine(program: Program, filter_: Filter | None, channel: Channel) -> Comma
         # Without no_new_privs a filter needs CAP_SYS_ADMIN, so it comes before the capabilities go.
         install(filter_, channel)
     own_stdio(program.uid)
+    inside = True
     try:
-        enter_directory(program.cwd)
-        inside = True
-    except PermissionError:
+        _step(f"enter working directory {program.cwd}", enter_directory, program.cwd)
+    except StepFailed as error:
+        if error.errno != errno.EACCES:
+            raise
         inside = False  # root may lack what the user has (NFS): tried again below
     # The bounding set can be cut only while CAP_SETPCAP is there.
     _step("limit the bounding set", identity.limit_bounding, program.bounding, present)
@@ -246,7 +249,7 @@ def confine(program: Program, filter_: Filter | None, channel: Channel) -> Comma
         lambda: identity.set_ids(program.uid, program.gid, program.groups, keep_capabilities=True),
     )
     if not inside:
-        _step(f"enter {program.cwd}", enter_directory, program.cwd)
+        _step(f"enter working directory {program.cwd}", enter_directory, program.cwd)
     os.umask(program.umask)
     sets = identity.CapabilitySets(program.permitted, program.effective, program.inheritable)
     _step("set capabilities", identity.set_capabilities, sets)

@@ -232,6 +232,11 @@ def _make_device(step: MakeDevice, site: Site) -> None:
 
 
 def _make_link(step: MakeLink, site: Site) -> None:
+    if step.only_to_something:
+        try:
+            os.close(paths.open_in_root(site.root, step.target, os.O_PATH))
+        except _MISSING:
+            return
     parent, name = _parent(site, step.path)
     try:
         if step.replace:

@@ -46,8 +46,6 @@ _LINKS = (
     ("/dev/stdin", "/proc/self/fd/0"),
     ("/dev/stdout", "/proc/self/fd/1"),
     ("/dev/stderr", "/proc/self/fd/2"),
-    ("/dev/core", "/proc/kcore"),
-    ("/dev/ptmx", "pts/ptmx"),
 )
 _DEVICES = (
     ("null", 1, 3),
@@ -268,7 +266,9 @@ def _furniture(
         devices = [*_default_devices(), *(linux.get("devices") or ())]
         unique = {_absolute(device.get("path", "")): device for device in devices}
         steps += [_device(device, made.in_user_namespace) for device in unique.values()]
-        steps += [MakeLink(path, to, replace=path == "/dev/ptmx") for path, to in _LINKS]
+        steps += [MakeLink(path, to) for path, to in _LINKS]
+        steps.append(MakeLink("/dev/core", "/proc/kcore", only_to_something=True))
+        steps.append(MakeLink("/dev/ptmx", "pts/ptmx", replace=True))  # the container's own devpts
     if made.program.terminal:
         steps.append(BindConsole())
     if made.program.cwd != "/":

@@ -124,14 +124,20 @@ class MakeDevice:
 
 
 class MakeLink:
-    """A symbolic link; what stands there already stays, unless it is to be replaced."""
+    """A symbolic link. What stands there already stays, unless the link shall `replace` it.
 
-    __slots__ = ("path", "replace", "target")
+    With `only_to_something` it is made only if its (absolute) target exists.
+    """
 
-    def __init__(self, path: str, target: str, *, replace: bool = False) -> None:
+    __slots__ = ("only_to_something", "path", "replace", "target")
+
+    def __init__(
+        self, path: str, target: str, *, replace: bool = False, only_to_something: bool = False
+    ) -> None:
         self.path = path
         self.target = target
         self.replace = replace
+        self.only_to_something = only_to_something
 
     def describe(self) -> str:
         """As in "link /dev/fd -> /proc/self/fd"."""
