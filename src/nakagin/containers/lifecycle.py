@@ -313,18 +313,18 @@ class Containers:
         *,
         stdout: bool = True,
         stderr: bool = True,
-        since: float = 0.0,
-        until: float = 0.0,
+        since_ns: int = 0,
+        until_ns: int = 0,
         timestamps: bool = False,
         tail: int | None = None,
         follow: bool = False,
         details: bool = False,
     ) -> Output:
-        """Its log; `since`/`until` in seconds since the epoch (0: unlimited), `tail` in lines (None: all)."""
+        """Its log; `since_ns`/`until_ns` in nanoseconds since the epoch (0: unlimited), `tail` in lines (None: all)."""
         capsule = self._shelf.find(reference)
         view = output.LogView(
-            capsule.record, stdout=stdout, stderr=stderr, since=since, until=until, timestamps=timestamps, tail=tail,
-            details=details,
+            capsule.record, stdout=stdout, stderr=stderr, since_ns=since_ns, until_ns=until_ns,
+            timestamps=timestamps, tail=tail, details=details,
         )  # fmt: skip
         path = self._around.log_path(capsule.id)
         chunks = output.follow_log(path, view, capsule.ended) if follow else output.read_log(path, view)
