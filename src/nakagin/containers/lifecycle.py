@@ -214,20 +214,23 @@ class Containers:
         await self._remove(self._shelf.find(reference), force=force, volumes=volumes)
 
     async def _remove(self, capsule: Capsule, *, force: bool, volumes: bool) -> None:
-        if force and capsule.record.running:
+        while True:
             async with capsule.lock:
-                self._shelf.save(capsule, capsule.record.with_facts(stopped_by_user=True))
+                if self._shelf.get(capsule.id) is None:
+                    return  # it removed itself when it ended
+                if force:
+                    self._watch.cancel_restart(capsule)
+                record = capsule.record
+                if not (force and record.running):
+                    if record.facts.intent == "kept":
+                        require(record, "remove")
+                    await remove(self._shelf, self._around, capsule, volumes=volumes)
+                    self._watch.publish(capsule, "destroy")
+                    self._execs.forget_all(capsule)
+                    return
+                self._shelf.save(capsule, record.with_facts(stopped_by_user=True))
+            # Whoever held the lock before may have started it: so look again when it has ended.
             await self._stopping.end(capsule)
-        async with capsule.lock:
-            if self._shelf.get(capsule.id) is None:
-                return  # it removed itself when it ended
-            if force:
-                self._watch.cancel_restart(capsule)
-            if capsule.record.facts.intent == "kept":
-                require(capsule.record, "remove")
-            await remove(self._shelf, self._around, capsule, volumes=volumes)
-            self._watch.publish(capsule, "destroy")
-            self._execs.forget_all(capsule)
 
     def wait(self, reference: str, condition: str = "not-running") -> Awaitable[WaitResult]:
         """Register at once and return what to await: conditions "not-running", "next-exit", "removed".
