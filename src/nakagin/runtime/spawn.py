@@ -80,6 +80,9 @@ def bear_container(
         birth.prepared = _prepare_binds(plan)
         own_group = group if group.layout.mode != "v2" and not plan.in_user_namespace else None
         birth.group = own_group
+        # The child inherits this before anybody can look at it (CVE-2019-5736). Without root its id maps
+        # can be written only while it is dumpable; then it changes that itself.
+        process.set_dumpable(plan.has_user_namespace and os.geteuid() != 0)
         flags = plan.clone_flags & ~(abi.CLONE_NEWCGROUP | abi.CLONE_NEWTIME)
         new_time = plan.offsets if plan.clone_flags & abi.CLONE_NEWTIME else None
 
@@ -119,6 +122,10 @@ def _lead(plan: Plan, child: Child, talk: Talk) -> None:
         channel.send(sync.GO)
         if talk.on_namespaces:
             talk.on_namespaces(child.pid, child.pidfd)
+        if plan.net_devices:
+            from nakagin.runtime import netdevices  # netlink costs an import that few need
+
+            netdevices.move(plan.net_devices, child.pid)
         if plan.has_runtime_hooks:
             _expect(child, sync.FURNISHED, talk)
             if talk.on_hooks:
@@ -291,9 +298,10 @@ def _prepare_binds(plan: Plan) -> dict[BindMount, int]:
     In a user namespace the host's folders may be closed to it, and from a pid namespace it cannot name
     the helper process of an id mapping in the host's /proc.
     """
+    hidden = plan.in_user_namespace and os.geteuid() == 0  # else only the child has the right to mount
     prepared: dict[BindMount, int] = {}
     for step in plan.steps:
-        if not isinstance(step, BindMount) or not (plan.in_user_namespace or step.idmap):
+        if not isinstance(step, BindMount) or not (hidden or step.idmap):
             continue
         try:
             prepared[step] = furnish.prepare_bind(step)
