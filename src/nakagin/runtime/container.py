@@ -374,8 +374,6 @@ def create(
         if not group.exists():
             undo.append(group.remove)
         group.create()
-        for warning in group.apply(resources):
-            warn(warning)
         facts = state.Facts(
             id=id,
             oci_version=config.get("ociVersion") or OCI_VERSION,
@@ -401,16 +399,22 @@ def create(
         talk.on_listener = lambda child, number: listener.hand_over(
             linux.get("seccomp") or {}, child, number, {**birth.state, "pid": child.pid}
         )
+
+        def limit_and_record(child: spawn.Child) -> None:
+            for warning in group.apply(resources):
+                warn(warning)
+            facts.pid = child.pid
+            facts.pid_start_ticks = process.start_ticks(child.pid)
+            if not started_by_other:
+                folder.await_start()
+            folder.write(facts, config)
+
+        talk.on_born = limit_and_record
         child = spawn.bear_container(planned, birth, theirs, ours, group, talk)
         undo.append(child.abandon)
         if birth.listening:
             birth.listening.close()
-        facts.pid = child.pid
-        facts.pid_start_ticks = process.start_ticks(child.pid)
         container = Container(folder, facts, config, group, warn, child)
-        if not started_by_other:
-            folder.await_start()
-        folder.write(facts, config)
         if container.terminal is not None and console_socket:
             send_terminal(console_socket, container.terminal)
             container.terminal = None
