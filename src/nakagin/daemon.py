@@ -239,8 +239,12 @@ def _listen_tcp(rest: str, settings: Settings) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    sock.bind((host, number))
-    sock.listen(_BACKLOG)
+    try:
+        sock.bind((host, number))
+        sock.listen(_BACKLOG)
+    except OSError:
+        sock.close()
+        raise
     if not settings.tlsverify and host not in {"127.0.0.1", "::1", "localhost"}:
         log.warning(
             "the API on tcp://%s:%d is open to everybody who reaches it: whoever does is root here",

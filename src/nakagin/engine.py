@@ -32,8 +32,8 @@ from nakagin.volumes import Volumes
 
 log = logging.getLogger("nakagin.engine")
 
-_TIDYING = 5.0  # seconds between looks at the trash
-_HOUSEKEEPING = 12  # every how many of them the database's log is written back and unused layers are deleted
+_TIDYING = 1.0  # seconds between looks at the trash
+_HOUSEKEEPING = 60  # every how many of them the database's log is written back and unused layers are deleted
 _INIT_NAMES = ("docker-init", "tini-static", "tini", "catatonit")
 _INIT_FOLDERS = (
     "/usr/libexec/nakagin",
@@ -177,7 +177,8 @@ class Engine:
         for turn in itertools.count(1):
             await asyncio.sleep(_TIDYING)
             try:
-                await asyncio.to_thread(self.snapshots.empty_trash)
+                if os.listdir(os.path.join(self.settings.data_root, "trash")):
+                    await asyncio.to_thread(self.snapshots.empty_trash)
                 if turn % _HOUSEKEEPING == 0:
                     await asyncio.to_thread(self.images.collect)
                     await asyncio.to_thread(self.records.checkpoint)

@@ -30,6 +30,7 @@ class FakeContainers:
         self.tty = False
         self.detach_keys = b"\x10\x11"
         self.backlog: list[bytes] | None = None
+        self.exit_known: asyncio.Event | None = None
         self.calls: list[tuple[Any, ...]] = []
         self.attached = asyncio.Event()
         self.log_chunks: list[bytes] = []
@@ -90,7 +91,9 @@ class FakeContainers:
         theirs.setblocking(False)
         self.processes[key] = theirs
         self.attached.set()
-        return Stream(ours, self.tty, self._backlog() if self.backlog else None, self.detach_keys)
+        return Stream(
+            ours, self.tty, self._backlog() if self.backlog else None, self.detach_keys, self.exit_known
+        )
 
     async def _backlog(self) -> AsyncIterator[bytes]:
         for chunk in self.backlog or ():

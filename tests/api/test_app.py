@@ -161,7 +161,7 @@ async def test_logs_end_with_their_client(served: Served, wire: Wire) -> None:
     reply = await wire.ask("GET", "/containers/c/logs?stdout=1&tail=5&since=12.5")
     assert reply.body == b"onetwo"
     options = next(call[1] for call in containers.calls if call[0] == "logs")
-    assert (options["tail"], options["since"], options["stderr"]) == (5, 12.5, False)
+    assert (options["tail"], options["since_ns"], options["stderr"]) == (5, 12_500_000_000, False)
     wire.send("GET", "/containers/c/logs?stdout=1&follow=1")
     await wire.head()
     assert await wire.chunk() == b"one"

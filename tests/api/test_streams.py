@@ -228,3 +228,19 @@ async def test_output_does_not_reach_a_client_before_it_has_read_the_head(served
             head = await loop.sock_recv(client, 1 << 16)
             assert head.endswith(b"\r\n\r\n")
             assert await loop.sock_recv(client, 1 << 16) == frame(1, b"at once")
+
+
+async def test_the_end_waits_for_the_exit_code(served: Served, wire: Wire) -> None:
+    """At the end of the stream, clients ask for the exit code: it must be known then."""
+    served.engine.containers.exit_known = asyncio.Event()
+    wire.send("POST", "/v1.50/exec/e1/start", {"Tty": False}, UPGRADE)
+    await wire.head()
+    process = served.engine.containers.processes["e1"]
+    process.sendall(frame(1, b"x"))
+    process.close()
+    assert await wire.read(9) == frame(1, b"x")
+    rest = asyncio.create_task(wire.rest())
+    done, _ = await asyncio.wait([rest], timeout=0.1)
+    assert not done
+    served.engine.containers.exit_known.set()
+    assert await rest == b""

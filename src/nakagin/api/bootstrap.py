@@ -8,7 +8,7 @@ from aiohttp import web
 
 from nakagin.api.answers import begin, encode
 from nakagin.api.call import Call
-from nakagin.errors import Invalid, NakaginError, Unsupported
+from nakagin.errors import Invalid, NakaginError
 from nakagin.images.model import Image
 from nakagin.spec.docker import Document, Strings
 
@@ -32,10 +32,6 @@ async def bootstrap(call: Call) -> web.StreamResponse:
     from nakagin.images.bootstrap import bootstrap as make_image
 
     body = await call.body(BootstrapRequest)
-    if body.mirror:
-        raise Unsupported(
-            "choosing a mirror is not possible", hint="packages come from this machine's own apt sources"
-        )
     if body.kind not in KINDS:
         raise Invalid(f"unknown kind of image {body.kind!r}", hint=f"known: {', '.join(KINDS)}")
     loop = asyncio.get_running_loop()
@@ -53,6 +49,7 @@ async def bootstrap(call: Call) -> web.StreamResponse:
                 packages=body.packages,
                 suite=body.suite,
                 variant=body.variant,
+                mirror=body.mirror,
                 changes=body.changes,
                 source_date_epoch=body.source_date_epoch,
                 progress=tell,

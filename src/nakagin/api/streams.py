@@ -12,6 +12,7 @@ A slow reader on one side pauses reading on the other. No byte passes through ai
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, cast
@@ -133,6 +134,7 @@ class _Client(_Side):
     def connection_lost(self, exc: Exception | None) -> None:
         self.drained.set()
         self.other.close()
+        self.relay.output_over.set()
         self.relay.finished.set()
         self._former.connection_lost(exc)
 
@@ -141,12 +143,11 @@ class _Process(_Side):
     """The monitor's stream of a process."""
 
     def eof_received(self) -> bool:
-        self.relay.end_output()
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.drained.set()
-        self.relay.end_output()
+        self.relay.output_over.set()
 
 
 class Relay:
@@ -156,6 +157,7 @@ class Relay:
         self, transport: asyncio.Transport, former: asyncio.BaseProtocol, detach_keys: bytes | None
     ) -> None:
         self.finished = asyncio.Event()
+        self.output_over = asyncio.Event()
         self.output_ended = False
         self.client = _Client(self, former, DetachKeys(detach_keys) if detach_keys else None)
         self.process = _Process(self)
@@ -168,19 +170,19 @@ class Relay:
         backlog: AsyncIterator[bytes] | None,
         *,
         input_ended: bool = False,
+        ended: asyncio.Event | None = None,
     ) -> None:
         """Send `backlog`, then relay `stream` (none: only the backlog) until the client has closed.
 
-        The client's transport is paused and already ours; `early` is what it has sent so far.
+        The client's transport is paused and already ours; `early` is what it has sent so far. The client is
+        told the end of the output when `ended` is set: then it asks for the exit code.
         """
         try:
             if backlog is not None:
                 async for chunk in backlog:
                     self.client.write(chunk)
                     await self.client.drained.wait()
-            if stream is None or self.finished.is_set():
-                self.end_output()
-            else:
+            if stream is not None and not self.finished.is_set():
                 ours, stream = stream, None
                 await asyncio.get_running_loop().create_connection(lambda: self.process, sock=ours)
                 if early:
@@ -189,6 +191,10 @@ class Relay:
                     self.client.eof_received()
                 elif self.process.drained.is_set():
                     self.client.resume()
+                await self.output_over.wait()
+                if ended is not None and not self.output_ended and not self.finished.is_set():
+                    await _patiently(ended)
+            self.end_output()
             await self.finished.wait()
         finally:
             if stream is not None:
@@ -197,7 +203,7 @@ class Relay:
             self.client.close()
 
     def end_output(self) -> None:
-        """The process will write no more: tell the client, and give it time to read and close."""
+        """Nothing more will be written: tell the client, and give it time to read and close."""
         if self.output_ended:
             return
         self.output_ended = True
@@ -205,6 +211,12 @@ class Relay:
         self.client.end()
         self.client.resume()
         asyncio.get_running_loop().call_later(GRACE, self.client.close)
+
+
+async def _patiently(ended: asyncio.Event) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(GRACE):
+            await ended.wait()
 
 
 def _head(upgrade: bool, kind: str) -> bytes:
@@ -218,14 +230,13 @@ def _head(upgrade: bool, kind: str) -> bytes:
 
 async def hijack(call: Call, stream: Stream, kind: str = RAW_STREAM) -> Hijacked:
     """Answer `call` with the head and relay `stream`; returns when the client has gone."""
-    return await _hijack(
-        call, kind, stream.socket, stream.backlog, stream.detach_keys if stream.tty else None
-    )
+    keys = stream.detach_keys if stream.tty else None
+    return await _hijack(call, kind, stream.socket, stream.backlog, keys, stream.ended)
 
 
 async def hijack_text(call: Call, text: AsyncIterator[bytes], kind: str = RAW_STREAM) -> Hijacked:
     """Answer `call` with the head and bytes that are not a process's."""
-    return await _hijack(call, kind, None, text, None)
+    return await _hijack(call, kind, None, text)
 
 
 async def _hijack(
@@ -233,7 +244,8 @@ async def _hijack(
     kind: str,
     stream: socket.socket | None,
     backlog: AsyncIterator[bytes] | None,
-    detach_keys: bytes | None,
+    detach_keys: bytes | None = None,
+    ended: asyncio.Event | None = None,
 ) -> Hijacked:
     transport = call.request.transport
     porch = transport.get_protocol() if transport is not None else None
@@ -254,5 +266,5 @@ async def _hijack(
             stream.close()
         transport.close()
         raise
-    await relay.run(stream, taken.early, backlog, input_ended=taken.ended)
+    await relay.run(stream, taken.early, backlog, input_ended=taken.ended, ended=ended)
     return Hijacked()

@@ -57,6 +57,7 @@ def _copy_node(source: int, target: int, name: str, status: os.stat_result) -> N
     if not stat.S_ISREG(status.st_mode):
         os.mknod(name, status.st_mode, status.st_rdev, dir_fd=target)
         os.chown(name, status.st_uid, status.st_gid, dir_fd=target, follow_symlinks=False)
+        os.chmod(name, stat.S_IMODE(status.st_mode), dir_fd=target)
         return
     below = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=source)
     into = os.open(

@@ -110,7 +110,7 @@ class Execs:
                 ours.close()
                 raise
         ours.setblocking(False)
-        return Stream(ours, wanted.tty, None, parse_detach_keys(wanted.detach_keys))
+        return Stream(ours, wanted.tty, None, parse_detach_keys(wanted.detach_keys), each.ended)
 
     async def _process(self, each: Exec) -> oci.Process:
         record, host, wanted = each.capsule.record, self._around.host, each.wanted

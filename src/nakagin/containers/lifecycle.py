@@ -214,20 +214,23 @@ class Containers:
         await self._remove(self._shelf.find(reference), force=force, volumes=volumes)
 
     async def _remove(self, capsule: Capsule, *, force: bool, volumes: bool) -> None:
-        if force and capsule.record.running:
+        while True:
             async with capsule.lock:
-                self._shelf.save(capsule, capsule.record.with_facts(stopped_by_user=True))
+                if self._shelf.get(capsule.id) is None:
+                    return  # it removed itself when it ended
+                if force:
+                    self._watch.cancel_restart(capsule)
+                record = capsule.record
+                if not (force and record.running):
+                    if record.facts.intent == "kept":
+                        require(record, "remove")
+                    await remove(self._shelf, self._around, capsule, volumes=volumes)
+                    self._watch.publish(capsule, "destroy")
+                    self._execs.forget_all(capsule)
+                    return
+                self._shelf.save(capsule, record.with_facts(stopped_by_user=True))
+            # Whoever held the lock before may have started it: so look again when it has ended.
             await self._stopping.end(capsule)
-        async with capsule.lock:
-            if self._shelf.get(capsule.id) is None:
-                return  # it removed itself when it ended
-            if force:
-                self._watch.cancel_restart(capsule)
-            if capsule.record.facts.intent == "kept":
-                require(capsule.record, "remove")
-            await remove(self._shelf, self._around, capsule, volumes=volumes)
-            self._watch.publish(capsule, "destroy")
-            self._execs.forget_all(capsule)
 
     def wait(self, reference: str, condition: str = "not-running") -> Awaitable[WaitResult]:
         """Register at once and return what to await: conditions "not-running", "next-exit", "removed".
@@ -313,18 +316,18 @@ class Containers:
         *,
         stdout: bool = True,
         stderr: bool = True,
-        since: float = 0.0,
-        until: float = 0.0,
+        since_ns: int = 0,
+        until_ns: int = 0,
         timestamps: bool = False,
         tail: int | None = None,
         follow: bool = False,
         details: bool = False,
     ) -> Output:
-        """Its log; `since`/`until` in seconds since the epoch (0: unlimited), `tail` in lines (None: all)."""
+        """Its log; `since_ns`/`until_ns` in nanoseconds since the epoch (0: unlimited), `tail` in lines (None: all)."""
         capsule = self._shelf.find(reference)
         view = output.LogView(
-            capsule.record, stdout=stdout, stderr=stderr, since=since, until=until, timestamps=timestamps, tail=tail,
-            details=details,
+            capsule.record, stdout=stdout, stderr=stderr, since_ns=since_ns, until_ns=until_ns,
+            timestamps=timestamps, tail=tail, details=details,
         )  # fmt: skip
         path = self._around.log_path(capsule.id)
         chunks = output.follow_log(path, view, capsule.ended) if follow else output.read_log(path, view)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import math
 import subprocess
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -30,7 +29,7 @@ _ENTRIES_AT_ONCE = 2048
 
 
 class LogView:
-    """Which part of a log is wanted, and how it is to look. Times in seconds since the epoch, 0 is no bound."""
+    """Which part of a log is wanted, and how it is to look. Times in nanoseconds since the epoch, 0 is no bound."""
 
     def __init__(
         self,
@@ -38,8 +37,8 @@ class LogView:
         *,
         stdout: bool,
         stderr: bool,
-        since: float,
-        until: float,
+        since_ns: int,
+        until_ns: int,
         timestamps: bool,
         tail: int | None,
         details: bool,
@@ -56,9 +55,8 @@ class LogView:
         self._timestamps = timestamps
         self._prefix = f"{_details(record)} ".encode() if details else b""
         self.bounds: dict[str, Any] = {
-            # A float holds today's seconds to a microsecond: both bounds are widened to the next whole one.
-            "since": timestamp(math.floor(since * 1e6) * 1000) if since else "",
-            "until": timestamp(math.ceil(until * 1e6) * 1000) if until else "",
+            "since": timestamp(since_ns) if since_ns else "",
+            "until": timestamp(until_ns) if until_ns else "",
             "tail": tail,
         }
 

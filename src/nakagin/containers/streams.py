@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import AsyncIterator
 from typing import NamedTuple
@@ -16,13 +17,15 @@ class Stream(NamedTuple):
     is true, else Docker's frames (8-byte header). What is written to it is standard input;
     shutdown(SHUT_WR) ends that input. End of file means that the process's output has ended.
     `backlog` holds bytes in the same form to be sent before anything is read from the socket
-    (attach with `logs`), `detach_keys` the key sequence that ends the session from the input side.
+    (attach with `logs`), `detach_keys` the key sequence that ends the session from the input side. `ended`
+    is set when the exit code is known, which may be a moment after the end of the output.
     """
 
     socket: socket.socket
     tty: bool
     backlog: AsyncIterator[bytes] | None = None
     detach_keys: bytes = b"\x10\x11"
+    ended: asyncio.Event | None = None
 
 
 class Output(NamedTuple):

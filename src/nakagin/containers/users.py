@@ -44,12 +44,6 @@ def resolve_user(user: str, group_add: Sequence[str], passwd: str, group: str) -
     return Identity(uid, gid, tuple(dict.fromkeys(groups + added)), home or "/")
 
 
-def needs_files(user: str, group_add: Sequence[str]) -> bool:
-    """Whether the answer depends on more than the numbers in the request."""
-    uid, _, gid = user.partition(":")
-    return not (uid.isdecimal() and gid.isdecimal()) or not all(each.isdecimal() for each in group_add)
-
-
 def _find_user(name: str, passwd: str) -> tuple[str, int, int, str] | None:
     """The entry of that name or, for a number, of that uid: (login, uid, gid, home)."""
     by_number = None
