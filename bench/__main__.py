@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import signal
+import subprocess
 import sys
 from contextlib import ExitStack
 
@@ -37,14 +38,17 @@ def main() -> int:
     rounds = options.rounds or (6 if options.quick else 20)
     names = options.only.split(",")
     rows: list[Row] = []
+    failed: list[str] = []
     with ExitStack() as stack:
         engines = _start(stack, options.peers.split(","), folder) if set(names) - {"runtime"} else {}
         for name in names:
-            rows += measure(name, engines, folder, rounds)
+            try:
+                rows += measure(name, engines, folder, rounds)
+            except (RuntimeError, OSError, subprocess.SubprocessError, AssertionError) as error:
+                failed.append(f"{name} could not be measured: {error}")
     print(report.table(rows))
-    for path in report.write(rows):
-        print(path)
-    return 0
+    print("\n".join([*report.write(rows), *failed]))
+    return 1 if failed else 0
 
 
 def _start(stack: ExitStack, peers: list[str], folder: str) -> Engines:

@@ -37,10 +37,9 @@ def make_bundle(folder: str) -> str:
 
 def commands(folder: str) -> tuple[dict[str, list[str]], list[str]]:
     """The runtimes that work here, as argv without "run ID"; and a note on each that does not."""
-    beside = os.path.join(os.path.dirname(sys.executable), "nakagin-runtime")
-    ours = beside if os.path.exists(beside) else os.path.abspath("bin/nakagin-runtime")
+    installed = os.path.join(os.path.dirname(sys.executable), "nakagin-runtime")
     candidates = {
-        "nakagin": [[ours]],
+        "nakagin": [[installed], [os.path.abspath("bin/nakagin-runtime")]],
         "runc": [["runc"]],
         "crun": [["crun"], ["crun", "--cgroup-manager=disabled"]],
     }

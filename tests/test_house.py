@@ -50,11 +50,14 @@ def test_no_junk_rooms() -> None:
 
 
 def heavy_imports(path: Path) -> set[str]:
-    """Heavy modules that are imported when the file is loaded, or later but not only for the type checker."""
-    found = set()
+    """Heavy modules that the file imports, now or later, but for the type checker's sake."""
+    found: set[str] = set()
+    verb = path.parent.name == "verbs"  # one verb of the command line may import what it alone needs
 
     def walk(node: ast.AST) -> None:
         if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            return
+        if verb and isinstance(node, ast.FunctionDef):
             return
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
@@ -104,7 +107,9 @@ def test_help_explains_every_target() -> None:
     text = (ROOT / "Makefile").read_text()
     phony = re.search(r"^\.PHONY: (.*)$", text, re.MULTILINE)
     assert phony is not None
-    shown = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    argv = ["make", "--no-print-directory", "help"]
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("MAKE")}
+    shown = subprocess.run(argv, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout
     assert {line.split()[1] for line in shown.splitlines()} == set(phony.group(1).split())
     assert all(len(line.split(maxsplit=2)) == 3 for line in shown.splitlines())
 

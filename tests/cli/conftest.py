@@ -91,7 +91,7 @@ def environment(host: str) -> dict[str, str]:
     """What both command lines get: the same engine, the same time zone, no configuration."""
     source = os.path.dirname(os.path.dirname(os.path.abspath(errors.__file__)))
     kept = {"PATH": os.environ.get("PATH", os.defpath), "PYTHONPATH": source}
-    fixed = {"HOME": "/nonexistent", "TZ": "UTC", "PRESENT": "here", "LANG": "C.UTF-8"}
+    fixed = {"HOME": "/proc/none", "TZ": "UTC", "PRESENT": "here", "LANG": "C.UTF-8"}
     return {**kept, **fixed, "DOCKER_HOST": host}
 
 

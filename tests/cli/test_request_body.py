@@ -1,3 +1,4 @@
+# ruff: noqa: E501 -- tables
 """What `create` and `run` send is what docker's own command line sends, for a table of flags; so are the errors."""
 
 from __future__ import annotations
@@ -25,14 +26,14 @@ SAME = [
     "-m 64m --memory-swap -1 --memory-reservation 32m --memory-swappiness 5 --kernel-memory 9m b",
     "--cpus .5 --pids-limit 10 --cpu-shares 7 --cpuset-cpus 0-1 --cpuset-mems 0 --cpu-period 1000 --cpu-quota 500 b",
     "--cpu-rt-period 5 --cpu-rt-runtime 6 --blkio-weight 100 --blkio-weight-device /dev/sda:100 b",
-    "--device-read-bps /dev/sda:1mb --device-write-bps /dev/sda:1 --device-read-iops /dev/sda:5"
-    " --device-write-iops /dev/sda:5 b",
+    ("--device-read-bps /dev/sda:1mb --device-write-bps /dev/sda:1 --device-read-iops /dev/sda:5"
+    " --device-write-iops /dev/sda:5 b"),
     "--oom-kill-disable --oom-score-adj -5 --shm-size 1.5g --ulimit nofile=10:20 --ulimit core=1 --ulimit nproc=-1 b",
     "--storage-opt size=1G b",
-    "--network foo --network-alias al --ip 1.2.3.4 --ip6 ::2 --link-local-ip 169.254.1.1 --link a:b"
-    " --mac-address 92:d0:c6:0a:29:33 b",
-    "--network name=foo,alias=x,alias=z,ip=1.2.3.4,mac-address=92:d0:c6:0a:29:33,driver-opt=a=b,gw-priority=3"
-    " --network bar b",
+    ("--network foo --network-alias al --ip 1.2.3.4 --ip6 ::2 --link-local-ip 169.254.1.1 --link a:b"
+    " --mac-address 92:d0:c6:0a:29:33 b"),
+    ("--network name=foo,alias=x,alias=z,ip=1.2.3.4,mac-address=92:d0:c6:0a:29:33,driver-opt=a=b,gw-priority=3"
+    " --network bar b"),
     "--net host --dns-opt y b",
     "--network container:abc b",
     "--network none --link a b",
@@ -40,8 +41,8 @@ SAME = [
     "--network host --network bridge b",
     "--network none --mac-address 92:d0:c6:0a:29:33 b",
     "--network bridge --ip 1.2.3.4 b",
-    "--restart on-failure:3 --health-cmd true --health-interval 5s --health-retries 2 --health-start-period 1m"
-    " --health-start-interval 1s --health-timeout 1.5s b",
+    ("--restart on-failure:3 --health-cmd true --health-interval 5s --health-retries 2 --health-start-period 1m"
+    " --health-start-interval 1s --health-timeout 1.5s b"),
     "--no-healthcheck --restart unless-stopped b",
     "--rm -e A=b -e PRESENT -e ABSENT -e E= --env-file {env} -l a=b -l c --label-file {env} --init b",
     "--log-opt max-size=1m --log-driver json-file --sysctl net.core.x=1 --annotation a=b b",
@@ -79,10 +80,10 @@ REFUSED = [
     "--memory-swappiness 101 b", "--device-read-bps sda b", "--device-read-bps /dev/x:zz b", "--add-host x b",
     "--add-host a:b b", "--dns x b", "--mac-address zz b", "--network a,ip=x b", "--network x --network x b",
     "--network host --network-alias a b", "--network bridge --network foo b", "--pid foo b", "--userns x b", "--uts x b", "--cgroupns x b",
-    "--security-opt foo b", "--security-opt seccomp=/nonexistent b", "--log-driver none --log-opt a=b b",
+    "--security-opt foo b", "--security-opt seccomp=/proc/none b", "--log-driver none --log-opt a=b b",
     "--device foo b", "--device /dev/x:/y:zz b", "--device-cgroup-rule foo b", "--health-cmd x --no-healthcheck b",
-    "--health-interval 1 b", "--health-interval -1s b", "--health-retries -1 b", "--env-file /nonexistent b",
-    "--label-file /nonexistent b", "--link :: b", "--pull foo b", "--gpus foo=1 b", "--gpus count=a b",
+    "--health-interval 1 b", "--health-interval -1s b", "--health-retries -1 b", "--env-file /proc/none b",
+    "--label-file /proc/none b", "--link :: b", "--pull foo b", "--gpus foo=1 b", "--gpus count=a b",
     "--stop-timeout x b", "--sysctl foo=1 b", "--pids-limit x b", "--rm=zz b", "--shm-size x b", "--storage-opt size b",
 ]  # fmt: skip
 

@@ -281,6 +281,34 @@ def test_features_and_spec(box: Box) -> None:
     assert box.call("spec", "--bundle", str(box.bundle)).code == 1
 
 
+def test_rootless_without_any_privilege(box: Box) -> None:
+    import shutil
+    import subprocess
+    import tempfile
+
+    from tests.runtime.box import COMMAND
+
+    as_user = ["setpriv", "--reuid", "12345", "--regid", "12345", "--clear-groups"]
+    if subprocess.run([*as_user, "test", "-x", str(COMMAND)], check=False).returncode:
+        pytest.skip("the checkout is closed to other users")
+    with tempfile.TemporaryDirectory(prefix="nk-rootless-") as folder:
+        shutil.copytree(box.rootfs, f"{folder}/rootfs", symlinks=True)
+        box.call("spec", "--rootless", "--bundle", folder)
+        config = json.loads(Path(folder, "config.json").read_text())
+        for kind in ("uidMappings", "gidMappings"):
+            config["linux"][kind][0]["hostID"] = 12345
+        script = "id -u; cat /proc/self/setgroups; touch /root/mine; mount | grep -c proc"
+        config["root"]["readonly"] = False
+        config["process"] |= {"terminal": False, "args": ["/bin/sh", "-c", script]}
+        Path(folder, "config.json").write_text(json.dumps(config))
+        subprocess.run(["chown", "-R", "12345:12345", folder], check=True)
+        argv = [*as_user, str(COMMAND), "--root", f"{folder}/state", "run", "-b", folder, box.id]
+        done = subprocess.run(argv, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.split()[:2] == ["0", "deny"]
+        assert Path(folder, "rootfs/root/mine").stat().st_uid == 12345
+
+
 def test_rootless_template_runs(box: Box) -> None:
     assert box.call("spec", "--rootless", "--bundle", str(box.bundle)).code == 0
     config = json.loads((box.bundle / "config.json").read_text())

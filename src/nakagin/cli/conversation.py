@@ -10,7 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from nakagin.client.containers import Container
+    from nakagin.client.containers import Container, Waiting
     from nakagin.client.hijack import Stream
 
 
@@ -34,7 +34,7 @@ def attach_and_start(
             container.start()
         except NakaginError:
             if auto_remove:
-                waiting.result()
+                _let_go(waiting)
             raise
         if tty:
             fit(container)
@@ -45,6 +45,14 @@ def attach_and_start(
         waiting.close()
         return 0
     return waiting.result()
+
+
+def _let_go(waiting: Waiting) -> None:
+    """Wait until a container that could not start has been removed; why it could not is told elsewhere."""
+    try:
+        waiting.result()
+    except NakaginError:
+        return
 
 
 def converse(

@@ -59,15 +59,12 @@ def exit_code(error: NakaginError) -> int:
 def start_exit_code(error: NakaginError) -> int:
     """The exit code when a container or command could not be started: 127, 126 or 125, as docker tells them apart.
 
-    The API has no field for it: like docker, we look for the operating system's words in the message.
+    The API has no field for it: like docker, we look for the runtime's words in the message.
     """
     if not isinstance(error, EngineError):
         return CANNOT_RUN
-    text = error.message.lower()
-    if isinstance(error, NotFound) and "no such image" in text:
-        return CANNOT_RUN
-    # The last word decides: "exec: ...: permission denied" may quote a path with other words in it.
-    if any(words in text for words in _MISSING) and "mount" not in text:
+    text = error.message
+    if any(words in text for words in _MISSING):
         return NOT_FOUND
     if any(words in text for words in _FORBIDDEN):
         return CANNOT_EXECUTE

@@ -21,7 +21,7 @@ class UsageError(Invalid):
     """The command line is wrong; `command` is filled in by whoever knows it, so that its usage can be shown."""
 
 
-class HelpAsked(Exception):  # noqa: N818 -- not an error: a request
+class HelpAsked(Exception):
     """--help was among the flags."""
 
 

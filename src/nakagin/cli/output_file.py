@@ -1,4 +1,4 @@
-"""Where export and save put their stream: standard output unless that is a terminal, or a file that is whole or absent."""
+"""Where export and save put their stream: standard output unless it is a terminal, or a file, whole or absent."""
 
 from __future__ import annotations
 

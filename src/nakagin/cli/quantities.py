@@ -1,4 +1,4 @@
-"""Numbers as people write them on Docker's command line: sizes, CPUs, durations, times. Pure; ValueError on nonsense."""
+"""Numbers as people write them on Docker's command line: sizes, CPUs, durations. Pure; ValueError on nonsense."""
 
 from __future__ import annotations
 

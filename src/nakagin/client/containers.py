@@ -295,7 +295,7 @@ class Containers:
     def list(
         self,
         *,
-        all: bool = False,  # noqa: A002 -- the API's word
+        all: bool = False,
         limit: int | None = None,
         size: bool = False,
         filters: Filters | None = None,

@@ -1,6 +1,7 @@
 """Where the engine is: DOCKER_HOST-like addresses, contexts and TLS material, as plain data. Opens no socket.
 
-Precedence: an explicit host or context, NAKAGIN_HOST, DOCKER_HOST, DOCKER_CONTEXT, the default socket. A `currentContext` of Docker's configuration is not followed: it says where *docker* shall go.
+Precedence: an explicit host or context, NAKAGIN_HOST, DOCKER_HOST, DOCKER_CONTEXT, the default socket.
+A `currentContext` of Docker's configuration is not followed: it says where *docker* shall go.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ class Images:
     def list(
         self,
         *,
-        all: bool = False,  # noqa: A002 -- the API's word
+        all: bool = False,
         digests: bool = False,
         filters: Filters | None = None,
     ) -> Documents:

@@ -46,7 +46,7 @@ _UPDATE = {
 _SHORT = {
     "a": ("all",), "b": ("bundle",), "c": ("cap",), "d": ("detach",), "e": ("env",),
     "f": ("force", "format", "config"), "g": ("additional-gids",), "h": ("help",), "i": ("interval",),
-    "p": ("process",), "q": ("quiet",), "r": ("resources", "regex"), "t": ("tty",), "u": ("user",),
+    "p": ("process",), "q": ("quiet",), "r": ("resources",), "t": ("tty",), "u": ("user",),
     "v": ("version",),
 }  # fmt: skip
 
@@ -77,8 +77,8 @@ VERBS = {
     "list": Verb("look", {"format": "=", "quiet": "!"}, 0, 0, "", "list containers"),
     "ps": Verb("look", {"format": "="}, 1, _MANY, "<id> [ps options]", "list a container's processes"),
     "events": Verb("events", {"interval": "=", "stats": "!"}, 1, 1, "<id>", "print OOM notices and figures"),
-    "kill": Verb("change", {"all": "!", "regex": "!"}, 1, 2, "<id> [signal]", "send a signal (default TERM)"),
-    "delete": Verb("change", {"force": "!", "regex": "!"}, 1, 1, "<id>", "remove a stopped container"),
+    "kill": Verb("change", {"all": "!"}, 1, 2, "<id> [signal]", "send a signal (default TERM)"),
+    "delete": Verb("change", {"force": "!"}, 1, 1, "<id>", "remove a stopped container"),
     "pause": Verb("change", {}, 1, 1, "<id>", "freeze all processes"),
     "resume": Verb("change", {}, 1, 1, "<id>", "let frozen processes go on"),
     "update": Verb("update", _UPDATE, 1, 1, "<id>", "change resource limits"),
@@ -92,14 +92,24 @@ VERBS = {
 class Call:
     """One call: the options of both kinds, the words after the verb, where containers live, the log."""
 
-    __slots__ = ("log", "options", "root", "systemd_cgroup", "words")
+    __slots__ = ("cgroup_manager", "log", "options", "root", "words")
 
-    def __init__(self, root: str, systemd_cgroup: bool, log: Log, options: Options, words: list[str]) -> None:
+    def __init__(self, root: str, cgroup_manager: str, log: Log, options: Options, words: list[str]) -> None:
         self.root = root
-        self.systemd_cgroup = systemd_cgroup
+        self.cgroup_manager = cgroup_manager
         self.log = log
         self.options = options
         self.words = words
+
+    @property
+    def systemd_cgroup(self) -> bool:
+        """Whether cgroup paths are systemd's "slice:prefix:name"."""
+        return self.cgroup_manager == "systemd"
+
+    @property
+    def without_cgroups(self) -> bool:
+        """Whether the caller wants no cgroup at all."""
+        return self.cgroup_manager == "disabled"
 
     def text(self, name: str, default: str = "") -> str:
         """The value of an option that takes one."""
@@ -203,8 +213,8 @@ def _run(argv: list[str], log: Log) -> int:
         return _print_verb_help(name, verb)
     if not verb.least <= len(rest) <= verb.most:
         raise Invalid(f"usage: nakagin-runtime {name} [options] {verb.words}".strip())
-    systemd = bool(general.get("systemd-cgroup")) or general.get("cgroup-manager") == "systemd"
-    call = Call(str(general.get("root") or _default_root()), systemd, log, options, rest)
+    manager = "systemd" if general.get("systemd-cgroup") else str(general.get("cgroup-manager", "cgroupfs"))
+    call = Call(str(general.get("root") or _default_root()), manager, log, options, rest)
     module = __import__(f"nakagin.runtime.verbs.{verb.module}", fromlist=[name])
     code: int = getattr(module, f"{name}_")(call)
     return code

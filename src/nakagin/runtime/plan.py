@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 
-from nakagin.errors import Invalid
+from nakagin.errors import Invalid, Unsupported
 from nakagin.kernel import abi
 from nakagin.kernel.namespaces import KINDS
 from nakagin.runtime.cgroup_mounts import cgroup_steps
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from nakagin.cgroups.layout import Layout
     from nakagin.runtime.program import Holdings, Program
     from nakagin.runtime.steps import Step
-    from nakagin.spec.runtime import Config, Device, Hook, Linux, Mount, TimeOffsets
+    from nakagin.spec.runtime import Config, Device, Hook, Linux, Mount, NetDevice, TimeOffsets
 
 _LINKS = (
     ("/dev/fd", "/proc/self/fd"),
@@ -77,8 +77,8 @@ class Plan:
     """All that `init` and `spawn` need to know. Not changed once it is made."""
 
     __slots__ = (
-        "clone_flags", "domainname", "gid_map", "hooks", "hostname", "joins", "no_new_keyring", "no_pivot",
-        "offsets", "own_mounts", "program", "root", "steps", "sysctls", "uid_map", "warnings",
+        "clone_flags", "domainname", "gid_map", "hooks", "hostname", "joins", "net_devices", "no_new_keyring",
+        "no_pivot", "offsets", "own_mounts", "program", "root", "steps", "sysctls", "uid_map", "warnings",
     )  # fmt: skip
 
     def __init__(self, root: Root, program: Program) -> None:
@@ -95,6 +95,7 @@ class Plan:
         self.sysctls: dict[str, str] = {}
         self.hooks: dict[str, list[Hook]] = {}
         self.own_mounts = False
+        self.net_devices: dict[str, NetDevice] = {}
         self.no_pivot = False
         self.no_new_keyring = False
         self.warnings: list[str] = []
@@ -164,6 +165,11 @@ def plan(
     made.own_mounts = _separate(made, "mount")
     if made.own_mounts:
         made.steps = _furniture(made, config, linux, bundle, layout, group)
+    made.net_devices = linux.get("netDevices") or {}
+    if made.net_devices and not _separate(made, "network"):
+        raise Invalid("network devices need a network namespace to go to", where="linux.netDevices")
+    if linux.get("intelRdt"):
+        raise Unsupported("cache and memory bandwidth (linux.intelRdt) cannot be limited by this runtime")
     made.sysctls = _sysctls(made, linux.get("sysctl") or {})
     return made
 
@@ -307,6 +313,8 @@ def _mount(mount: Mount, target: str, options: MountOptions, linux: Linux, bundl
         raise Invalid("only a bind mount can have its ids mapped", where=where)
     if fstype == "devpts" and "newinstance" in options.data:
         options.data.remove("newinstance")  # every devpts is a new instance since Linux 4.7
+    if linux.get("mountLabel") and fstype in {"tmpfs", "devpts", "mqueue"}:
+        options.data.append(f"context={linux['mountLabel']}")
     return MountFilesystem(
         fstype,
         target,

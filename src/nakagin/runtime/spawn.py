@@ -52,15 +52,17 @@ class Child:
 class Talk:
     """What the parent does at the child's requests while it is being born.
 
-    `on_namespaces(pid, pidfd)` when the namespaces exist, `on_hooks(pid)` between furnishing and moving in,
+    `on_namespaces(pid, pidfd)` when the namespaces exist and `on_born(child)` after that, both while the
+    child furnishes its root; `on_hooks(pid)` between furnishing and moving in,
     `on_listener(pidfd, fd)` with a seccomp listener's descriptor number, `warn(text)`.
     """
 
-    __slots__ = ("on_hooks", "on_listener", "on_namespaces", "warn")
+    __slots__ = ("on_born", "on_hooks", "on_listener", "on_namespaces", "warn")
 
     def __init__(self, warn: Callable[[str], None]) -> None:
         self.warn = warn
         self.on_namespaces: Callable[[int, int], None] | None = None
+        self.on_born: Callable[[Child], None] | None = None
         self.on_hooks: Callable[[int], None] | None = None
         self.on_listener: Callable[[Child, int], None] | None = None
 
@@ -80,7 +82,12 @@ def bear_container(
         birth.prepared = _prepare_binds(plan)
         own_group = group if group.layout.mode != "v2" and not plan.in_user_namespace else None
         birth.group = own_group
+        # The child inherits this before anybody can look at it (CVE-2019-5736). Without root its id maps
+        # can be written only while it is dumpable; then it changes that itself.
+        process.set_dumpable(plan.has_user_namespace and os.geteuid() != 0)
         flags = plan.clone_flags & ~(abi.CLONE_NEWCGROUP | abi.CLONE_NEWTIME)
+        if birth.as_sibling:
+            flags |= abi.CLONE_PARENT
         new_time = plan.offsets if plan.clone_flags & abi.CLONE_NEWTIME else None
 
         def live() -> NoReturn:
@@ -119,6 +126,12 @@ def _lead(plan: Plan, child: Child, talk: Talk) -> None:
         channel.send(sync.GO)
         if talk.on_namespaces:
             talk.on_namespaces(child.pid, child.pidfd)
+        if talk.on_born:
+            talk.on_born(child)
+        if plan.net_devices:
+            from nakagin.runtime import netdevices  # netlink costs an import that few need
+
+            netdevices.move(plan.net_devices, child.pid)
         if plan.has_runtime_hooks:
             _expect(child, sync.FURNISHED, talk)
             if talk.on_hooks:
@@ -250,7 +263,7 @@ def _bear_in_user_namespace(
     A first child joins the user namespace and from there makes the real one with CLONE_PARENT, which so
     becomes this process's own child. Then the first one has done its work.
     """
-    pid, stage = process.clone3(0)
+    pid, stage = process.clone3(flags & abi.CLONE_PARENT)
     if pid == 0:
         init.guarded(theirs, lambda: _stage(user_namespace, flags, live, theirs))
     try:
@@ -258,7 +271,8 @@ def _bear_in_user_namespace(
         _, body, received = sync.expect(ours, (sync.BORN,), lambda text: None)
         return Child(int(body), received[0], ours)
     finally:
-        process.wait_pidfd(stage)
+        if not flags & abi.CLONE_PARENT:
+            process.wait_pidfd(stage)
         os.close(stage)
 
 
@@ -291,9 +305,10 @@ def _prepare_binds(plan: Plan) -> dict[BindMount, int]:
     In a user namespace the host's folders may be closed to it, and from a pid namespace it cannot name
     the helper process of an id mapping in the host's /proc.
     """
+    hidden = plan.in_user_namespace and os.geteuid() == 0  # else only the child has the right to mount
     prepared: dict[BindMount, int] = {}
     for step in plan.steps:
-        if not isinstance(step, BindMount) or not (plan.in_user_namespace or step.idmap):
+        if not isinstance(step, BindMount) or not (hidden or step.idmap):
             continue
         try:
             prepared[step] = furnish.prepare_bind(step)

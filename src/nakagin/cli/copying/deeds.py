@@ -1,4 +1,4 @@
-"""`cp` between this machine and a container: what goes where, as docker's rules have it (docs: "docker container cp")."""
+"""`cp` between this machine and a container: what goes where, as docker's rules have it ("docker container cp")."""
 
 from __future__ import annotations
 

@@ -100,7 +100,10 @@ def rate_bytes(text: str) -> dict[str, str | int]:
     try:
         return {"Path": path, "Rate": parse_bytes(number)}
     except ValueError:
-        form = "<device-path>:<number>[<unit>]. Number must be a positive integer. Unit is optional and can be kb, mb, or gb"
+        form = (
+            "<device-path>:<number>[<unit>]. Number must be a positive integer."
+            " Unit is optional and can be kb, mb, or gb"
+        )
         raise ValueError(f"invalid rate for device: {text}. The correct format is {form}") from None
 
 

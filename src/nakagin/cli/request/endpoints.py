@@ -32,7 +32,7 @@ _EMPTY: dict[str, object] = {
 
 
 def network(text: str) -> tuple[str, Endpoint]:
-    """One --network value: "name" or CSV of name, alias, ip, ip6, link-local-ip, mac-address, driver-opt, gw-priority."""
+    """One --network value: "name", or CSV of name, alias, ip, ip6, link-local-ip, mac-address, driver-opt …"""
     endpoint: Endpoint = {}
     if "=" not in text:
         return text, endpoint
@@ -85,7 +85,7 @@ def endpoints(options: Options) -> tuple[str, dict[str, Endpoint]]:
         chosen = _with_flags(endpoint, options) if index == 0 else endpoint
         if chosen.get("Aliases") and not _user_defined(name):
             raise Invalid("network-scoped aliases are only supported for user-defined networks")
-        if chosen or index or _user_defined(name) or name == "default":
+        if chosen or len(given) > 1 or _user_defined(name) or name == "default":
             config[name] = {**_EMPTY, **chosen}
     return given[0][0], config
 

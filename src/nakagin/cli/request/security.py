@@ -1,4 +1,4 @@
-"""--security-opt and the capability flags. Reads the seccomp profile file that is named: the engine may be elsewhere."""
+"""--security-opt and the capability flags. Reads the seccomp profile that is named: the engine may be elsewhere."""
 
 from __future__ import annotations
 

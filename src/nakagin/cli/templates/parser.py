@@ -53,7 +53,7 @@ class _Chained(dict[str, object]):
             self.outer.assign(key, value)
 
 
-class _LoopControl(Exception):  # noqa: N818 -- break and continue
+class _LoopControl(Exception):
     pass
 
 

@@ -57,9 +57,18 @@ def row(network: Document, *, whole: bool) -> Document:
         "IPv6": _word(network.get("EnableIPv6")),
         "Internal": _word(network.get("Internal")),
         "Labels": ",".join(f"{key}={labels[key]}" for key in sorted(labels)),
-        "CreatedAt": str(network.get("Created", "")).replace("T", " ").replace("Z", " +0000 UTC"),
+        "CreatedAt": _created(str(network.get("Created", ""))),
         "Label": lambda name: labels.get(name, ""),
     }
+
+
+def _created(text: str) -> str:
+    """RFC 3339 in UTC as Go shows it: without the fraction's last zeros."""
+    if not text.endswith("Z"):
+        return text
+    moment, _, fraction = text.removesuffix("Z").replace("T", " ").partition(".")
+    fraction = fraction.rstrip("0")
+    return f"{moment}{'.' + fraction if fraction else ''} +0000 UTC"
 
 
 def _word(switch: object) -> str:

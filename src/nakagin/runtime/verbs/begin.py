@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from nakagin.cgroups.layout import Layout
 from nakagin.errors import Invalid
 from nakagin.kernel import process, signals
 from nakagin.runtime import container
@@ -13,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from nakagin.runtime.command import Call
     from nakagin.runtime.container import Container
-    from nakagin.spec.runtime import Config
+    from nakagin.spec.runtime import Config, Mount
 
 
 def create_(call: Call) -> int:
@@ -52,9 +53,9 @@ def run_(call: Call) -> int:
 
 
 def _create(call: Call, *, started_by_other: bool) -> Container:
-    process.set_dumpable(False)  # the child inherits it before anybody can look at it (CVE-2019-5736)
     bundle = os.path.abspath(call.text("bundle") or ".")
     config = read_config(os.path.join(bundle, call.text("config") or "config.json"))
+    _add_notify_socket(config)
     terminal = (config.get("process") or {}).get("terminal")
     socket = call.text("console-socket")
     if socket and not terminal:
@@ -77,6 +78,7 @@ def _create(call: Call, *, started_by_other: bool) -> Container:
         systemd_cgroup=call.systemd_cgroup,
         seccomp_cache=f"{call.root}/.seccomp",
         started_by_other=started_by_other,
+        machine=Layout("none", {}, reason="--cgroup-manager disabled") if call.without_cgroups else None,
     )
 
 
@@ -92,6 +94,22 @@ def read_config(path: str) -> Config:
     if not isinstance(config, dict):
         raise Invalid("not an object", where=path)
     return config
+
+
+def _add_notify_socket(config: Config) -> None:
+    """Let the program tell systemd that it is ready (sd_notify(3)), if the runtime's caller may."""
+    path = os.environ.get("NOTIFY_SOCKET", "")
+    if not path.startswith("/"):  # none, or an abstract one, which no mount can bring inside
+        return
+    inside = "/run/notify/notify.sock"
+    bind: Mount = {
+        "destination": inside,
+        "source": path,
+        "type": "bind",
+        "options": ["bind", "nosuid", "noexec"],
+    }
+    config.setdefault("mounts", []).append(bind)
+    config.get("process", {}).setdefault("env", []).append(f"NOTIFY_SOCKET={inside}")
 
 
 def preserved_fds(call: Call, config: Config) -> int:
