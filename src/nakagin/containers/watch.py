@@ -96,8 +96,6 @@ class Watch:
                 self._spawn(self._on_exit(capsule, event))
             case "lost":
                 self._spawn(self._on_lost(capsule))
-            case "oom":
-                self.publish(capsule, "oom")
             case "exec-exit":
                 self._execs.on_exit(capsule, event["exec_id"], event["exit_code"])
 
