@@ -60,7 +60,7 @@ SAME = [
     "pause nope", "cp nope:/x /tmp/never", "cp a b", "tag nope x", "rmi nope", "load -i /nope", "volume rm nope", "save nope",
     "run --rm --network none busybox sh -c exit\u00a03", "run --rm --network none busybox nope",
     "run --rm --network none busybox /etc", "run -it busybox true", "update {web}", "attach nope", "version -f {{.Server.Version}}/{{.Server.APIVersion}}/{{.Server.Os}}",
-    "inspect -f {{.ID}}\u00a0{{.Id}}\u00a0{{.HostConfig.NanoCPUs}} {web}",
+    "inspect -f {{.ID}}\u00a0{{.HostConfig.NanoCPUs}} {web}",
 ]  # fmt: skip
 
 
