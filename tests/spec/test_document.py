@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nakagin.errors import Invalid
@@ -18,6 +18,7 @@ VALUES = st.recursive(
 )
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(VALUES)
 def test_what_is_rendered_is_what_json_renders(value: object) -> None:
     assert render(value) == json.dumps(value, separators=(",", ":"))

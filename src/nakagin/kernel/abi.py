@@ -150,6 +150,8 @@ NR_MOUNT_SETATTR = 442
 
 # The older ones differ: (x86-64, aarch64).
 _column = 1 if MACHINE == "aarch64" else 0
+NR_RT_SIGACTION = (13, 134)[_column]
+NR_RT_SIGPROCMASK = (14, 135)[_column]
 NR_CLONE = (56, 220)[_column]
 NR_GETCWD = (79, 17)[_column]
 NR_CAPGET = (125, 90)[_column]

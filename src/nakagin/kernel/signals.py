@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from nakagin.errors import Invalid
+from nakagin.kernel import abi
+from nakagin.kernel.libc import syscall
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -10,15 +12,20 @@ if TYPE_CHECKING:
 else:
     import _signal as table
 
+# The C library keeps these for itself and hides them from sigaction(3) and sigprocmask(3).
+_RESERVED = (32, 33)
+
 __all__ = ["hold_back", "number_of", "release", "restore_defaults", "table"]
 
 
 def restore_defaults() -> None:
     """Undo what an executed program would inherit: ignored signals (Python ignores SIGPIPE), blocked ones."""
     for number in range(1, table.NSIG):
-        if table.getsignal(number) == table.SIG_IGN:
+        if number in _RESERVED:
+            syscall(abi.NR_RT_SIGACTION, number, bytes(32), None, 8)
+        elif table.getsignal(number) == table.SIG_IGN:
             table.signal(number, table.SIG_DFL)
-    release()
+    syscall(abi.NR_RT_SIGPROCMASK, table.SIG_SETMASK, bytes(8), None, 8)
 
 
 def hold_back() -> None:

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from nakagin.runtime.sync import Channel
 
 _NULL = os.makedev(1, 3)
-_OWN = os.stat("/proc/self/exe")
 _DAC_OVERRIDE = 1 << identity.CAPABILITIES.index("CAP_DAC_OVERRIDE")
 
 
@@ -227,7 +226,7 @@ def confine(program: Program, filter_: Filter | None, channel: Channel) -> Comma
         _step(f"limit {identity.RLIMITS[number]} to {soft}:{hard}", identity.set_rlimit, number, soft, hard)
     default_home(program)
     command = find_command(program)
-    _refuse_own_interpreter(command)
+    _refuse_magic_links(command)
     # The filter may forbid memory files, so the launcher is made before it.
     launch = launcher.seal(command, channel.fileno()) if not filter_ or filter_.lets_launch else -1
     present = identity.bounding_mask()
@@ -284,11 +283,21 @@ def execute(program: Program, command: Command, keep: int, channel: Channel) -> 
         raise CommandFailed(f"exec {command.path}", _lower(error), errno=error.errno or 0) from None
 
 
-def _refuse_own_interpreter(command: str) -> None:
-    """CVE-2019-5736: /proc/self/exe still is the host's interpreter now, by whatever name."""
-    wanted = os.stat(command)
-    if (_OWN.st_dev, _OWN.st_ino) == (wanted.st_dev, wanted.st_ino):
-        raise CommandFailed(f'exec: "{command}"', "this is the runtime itself", errno=13)
+def _refuse_magic_links(command: str) -> None:
+    """CVE-2019-5736: /proc/self/exe still is the host's interpreter now, by whatever symlink it is reached."""
+    root = os.open("/", os.O_PATH | os.O_CLOEXEC)
+    try:
+        os.close(paths.open_in_root(root, command, os.O_PATH))
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise CommandFailed(
+                f'exec: "{command}"',
+                "permission denied: it leads through a magic link of procfs",
+                errno=errno.EACCES,
+            ) from None
+        raise CommandFailed(f'exec: "{command}"', _lower(error), errno=error.errno or 0) from None
+    finally:
+        os.close(root)
 
 
 def _step(words: str, call: Callable[..., Any], *arguments: object) -> Any:

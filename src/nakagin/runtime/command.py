@@ -46,7 +46,7 @@ _UPDATE = {
 _SHORT = {
     "a": ("all",), "b": ("bundle",), "c": ("cap",), "d": ("detach",), "e": ("env",),
     "f": ("force", "format", "config"), "g": ("additional-gids",), "h": ("help",), "i": ("interval",),
-    "p": ("process",), "q": ("quiet",), "r": ("resources", "regex"), "t": ("tty",), "u": ("user",),
+    "p": ("process",), "q": ("quiet",), "r": ("resources",), "t": ("tty",), "u": ("user",),
     "v": ("version",),
 }  # fmt: skip
 
@@ -77,8 +77,8 @@ VERBS = {
     "list": Verb("look", {"format": "=", "quiet": "!"}, 0, 0, "", "list containers"),
     "ps": Verb("look", {"format": "="}, 1, _MANY, "<id> [ps options]", "list a container's processes"),
     "events": Verb("events", {"interval": "=", "stats": "!"}, 1, 1, "<id>", "print OOM notices and figures"),
-    "kill": Verb("change", {"all": "!", "regex": "!"}, 1, 2, "<id> [signal]", "send a signal (default TERM)"),
-    "delete": Verb("change", {"force": "!", "regex": "!"}, 1, 1, "<id>", "remove a stopped container"),
+    "kill": Verb("change", {"all": "!"}, 1, 2, "<id> [signal]", "send a signal (default TERM)"),
+    "delete": Verb("change", {"force": "!"}, 1, 1, "<id>", "remove a stopped container"),
     "pause": Verb("change", {}, 1, 1, "<id>", "freeze all processes"),
     "resume": Verb("change", {}, 1, 1, "<id>", "let frozen processes go on"),
     "update": Verb("update", _UPDATE, 1, 1, "<id>", "change resource limits"),

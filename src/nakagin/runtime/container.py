@@ -10,15 +10,14 @@ The other use (nakagin-runtime): `load` finds by its id what an earlier call lef
 
 from __future__ import annotations
 
-import _socket
 import os
 import select
 
 from nakagin.cgroups import layout, limits, paths
 from nakagin.cgroups.group import Group
 from nakagin.errors import Conflict, Invalid, NakaginError, StepFailed
-from nakagin.kernel import fds, namespaces, process
-from nakagin.runtime import filters, hooks, listener, spawn, state, sync
+from nakagin.kernel import namespaces, process
+from nakagin.runtime import filters, hooks, listener, rendezvous, spawn, state, sync
 from nakagin.runtime.enter import Visit
 from nakagin.runtime.init import Birth
 from nakagin.runtime.plan import plan as make_plan
@@ -128,7 +127,7 @@ class Container:
         """Run the user's program. Raises Conflict unless created, CommandFailed if it cannot be executed."""
         if self.status != "created":
             raise Conflict(f"container {self.id} cannot be started: it is {self.status}")
-        child = self._child or self._call()
+        child = self._child or spawn.Child(self.pid, self.pidfd, rendezvous.call(self._folder))
         talk = spawn.Talk(self._warn)
         talk.on_listener = self._serve_listener
         try:
@@ -195,7 +194,7 @@ class Container:
         child = spawn.bear_visitor(program_, visit, theirs, ours, group, own_score, talk)
         terminal = child.terminal if child.terminal >= 0 else None
         if terminal is not None and console_socket:
-            send_terminal(console_socket, terminal)
+            rendezvous.send_terminal(console_socket, terminal)
             terminal = None
         return Executed(child.pid, child.pidfd, terminal)
 
@@ -294,20 +293,6 @@ class Container:
         section = (self.config.get("linux") or {}).get("seccomp") or {}
         listener.hand_over(section, child, number, self._state(self.status))
 
-    def _call(self) -> spawn.Child:
-        """The channel to a first process that another call of the runtime created."""
-        socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC)
-        folder = os.open(self._folder.path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            socket.connect(f"/proc/self/fd/{folder}/start")  # a socket's path holds 107 bytes at most
-        except OSError as error:
-            raise StepFailed(
-                f"start container {self.id}", error.strerror or "", errno=error.errno or 0
-            ) from None
-        finally:
-            os.close(folder)
-        return spawn.Child(self.pid, self.pidfd, sync.Channel(socket))
-
 
 def create(
     *,
@@ -374,8 +359,6 @@ def create(
         if not group.exists():
             undo.append(group.remove)
         group.create()
-        for warning in group.apply(resources):
-            warn(warning)
         facts = state.Facts(
             id=id,
             oci_version=config.get("ociVersion") or OCI_VERSION,
@@ -394,29 +377,35 @@ def create(
         birth.filter = filter_
         birth.parent_death_signal = parent_death_signal
         if started_by_other:
-            birth.listening = _listen(folder)
+            birth.listening = rendezvous.listen(folder)
         talk = spawn.Talk(warn)
         talk.on_namespaces = on_namespaces
         talk.on_hooks = lambda pid: _runtime_hooks(planned.hooks, {**birth.state, "pid": pid})
         talk.on_listener = lambda child, number: listener.hand_over(
             linux.get("seccomp") or {}, child, number, {**birth.state, "pid": child.pid}
         )
+
+        def limit_and_record(child: spawn.Child) -> None:
+            for warning in group.apply(resources):
+                warn(warning)
+            facts.pid = child.pid
+            facts.pid_start_ticks = process.start_ticks(child.pid)
+            if not started_by_other:
+                folder.await_start()
+            folder.write(facts, config)
+
+        talk.on_born = limit_and_record
         child = spawn.bear_container(planned, birth, theirs, ours, group, talk)
         undo.append(child.abandon)
         if birth.listening:
             birth.listening.close()
-        facts.pid = child.pid
-        facts.pid_start_ticks = process.start_ticks(child.pid)
         container = Container(folder, facts, config, group, warn, child)
-        if not started_by_other:
-            folder.await_start()
-        folder.write(facts, config)
         if container.terminal is not None and console_socket:
-            send_terminal(console_socket, container.terminal)
+            rendezvous.send_terminal(console_socket, container.terminal)
             container.terminal = None
             child.terminal = -1
         if pid_file:
-            write_pid_file(pid_file, child.pid)
+            rendezvous.write_pid_file(pid_file, child.pid)
     except BaseException:
         for each in reversed(undo):
             _attempt(each, warn)
@@ -429,32 +418,6 @@ def load(root: str, id: str, warn: Callable[[str], None]) -> Container:
     folder = state.Folder(root, id)
     facts = folder.read()
     return Container(folder, facts, None, Group(facts.cgroup_path, layout.detect()), warn)
-
-
-def send_terminal(path: str, master: int) -> None:
-    """Send the terminal's master to the console socket at `path` and close it here. Raises StepFailed."""
-    socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
-    try:
-        socket.connect(path)
-        fds.send_fds(socket, b"/dev/ptmx", [master])
-    except OSError as error:
-        raise StepFailed(
-            f"send the terminal to {path}", error.strerror or str(error), errno=error.errno or 0
-        ) from None
-    finally:
-        socket.close()
-    os.close(master)
-
-
-def write_pid_file(path: str, pid: int) -> None:
-    """Write the pid; a reader sees the whole number or no file. Raises StepFailed."""
-    temporary = f"{path}.{pid}"
-    try:
-        with open(temporary, "w") as file:
-            file.write(str(pid))
-        os.rename(temporary, path)
-    except OSError as error:
-        raise StepFailed(f"write {path}", error.strerror or "", errno=error.errno or 0) from None
 
 
 def _attempt(undo: Callable[[], None], warn: Callable[[str], None]) -> None:
@@ -492,15 +455,3 @@ def _flags(config: Config) -> int:
 def _runtime_hooks(by_kind: dict[str, list[Hook]], described: State) -> None:
     for kind in ("prestart", "createRuntime"):
         hooks.run_hooks(kind, by_kind.get(kind, ()), described)
-
-
-def _listen(folder: state.Folder) -> _socket.socket:
-    """The socket that waits for `start` from another process."""
-    socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC)
-    fd = os.open(folder.path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        socket.bind(f"/proc/self/fd/{fd}/start")
-    finally:
-        os.close(fd)
-    socket.listen(1)
-    return socket

@@ -52,15 +52,17 @@ class Child:
 class Talk:
     """What the parent does at the child's requests while it is being born.
 
-    `on_namespaces(pid, pidfd)` when the namespaces exist, `on_hooks(pid)` between furnishing and moving in,
+    `on_namespaces(pid, pidfd)` when the namespaces exist and `on_born(child)` after that, both while the
+    child furnishes its root; `on_hooks(pid)` between furnishing and moving in,
     `on_listener(pidfd, fd)` with a seccomp listener's descriptor number, `warn(text)`.
     """
 
-    __slots__ = ("on_hooks", "on_listener", "on_namespaces", "warn")
+    __slots__ = ("on_born", "on_hooks", "on_listener", "on_namespaces", "warn")
 
     def __init__(self, warn: Callable[[str], None]) -> None:
         self.warn = warn
         self.on_namespaces: Callable[[int, int], None] | None = None
+        self.on_born: Callable[[Child], None] | None = None
         self.on_hooks: Callable[[int], None] | None = None
         self.on_listener: Callable[[Child, int], None] | None = None
 
@@ -122,6 +124,8 @@ def _lead(plan: Plan, child: Child, talk: Talk) -> None:
         channel.send(sync.GO)
         if talk.on_namespaces:
             talk.on_namespaces(child.pid, child.pidfd)
+        if talk.on_born:
+            talk.on_born(child)
         if plan.net_devices:
             from nakagin.runtime import netdevices  # netlink costs an import that few need
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from nakagin.errors import Conflict, Invalid
 from nakagin.kernel import process as processes
 from nakagin.kernel import signals
-from nakagin.runtime import container
+from nakagin.runtime import container, rendezvous
 from nakagin.spec import document
 
 TYPE_CHECKING = False
@@ -43,7 +43,7 @@ def exec_(call: Call) -> int:
         ignore_paused=paused,
     )
     if call.text("pid-file"):
-        container.write_pid_file(call.text("pid-file"), executed.pid)
+        rendezvous.write_pid_file(call.text("pid-file"), executed.pid)
     if detach:
         return 0
     return foreground.attend(executed.pidfd, executed.terminal)
