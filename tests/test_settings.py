@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from nakagin.errors import Invalid, Unsupported
-from nakagin.settings import Settings, parse_size, read_config_file, settle
+from nakagin.settings import Settings, read_config_file, settle
 
 
 def test_defaults() -> None:
@@ -75,16 +75,3 @@ def test_config_file(tmp_path: Path) -> None:
             read_config_file(str(path), required=True)
     path.write_text('{"mtu": 9000}')
     assert read_config_file(str(path), required=True) == {"mtu": 9000}
-
-
-@pytest.mark.parametrize(
-    ("text", "size"), [("65536", 65536), ("64m", 64 << 20), ("1GB", 1 << 30), ("2k", 2048)]
-)
-def test_sizes(text: str, size: int) -> None:
-    assert parse_size(text) == size
-
-
-def test_bad_sizes() -> None:
-    for text in ("", "m", "1x", "-1"):
-        with pytest.raises(Invalid, match="invalid size"):
-            parse_size(text)

@@ -20,7 +20,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from nakagin.errors import Invalid, NakaginError, Unavailable
-from nakagin.settings import CONFIG_FILE, Settings, parse_size, read_config_file, settle
+from nakagin.settings import CONFIG_FILE, Settings, read_config_file, settle
+from nakagin.spec.size import parse_size
 
 if TYPE_CHECKING:
     import ssl

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from nakagin.errors import Invalid, Unavailable
+from nakagin.spec.labels import has_labels
 
 HISTORY = 256
 BACKLOG = 4096
@@ -81,7 +82,7 @@ class EventFilter:
         if key == "scope":
             return "local" in values
         if key == "label":
-            return all(_has_label(event.attributes, value) for value in values)
+            return has_labels(event.attributes, values)
         return _names(event, key, values)
 
 
@@ -100,11 +101,6 @@ def _image_matches(event: Event, values: Sequence[str]) -> bool:
     names = {event.id, event.attributes.get("image", ""), event.attributes.get("name", "")}
     short = {name.rsplit(":", 1)[0] for name in names if "/" not in name.rsplit(":", 1)[-1]}
     return any(value in names or value in short for value in values)
-
-
-def _has_label(attributes: Mapping[str, str], wanted: str) -> bool:
-    key, separator, value = wanted.partition("=")
-    return key in attributes and (not separator or attributes[key] == value)
 
 
 class EventBus:

@@ -9,6 +9,7 @@ import msgspec
 
 from nakagin.errors import Invalid, Unsupported
 from nakagin.spec.docker import Ulimit
+from nakagin.spec.size import parse_size
 
 DATA_ROOT = "/var/lib/nakagin"
 EXEC_ROOT = "/run/nakagin"
@@ -163,19 +164,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="kebab", forbid
             if isinstance(self.default_shm_size, int)
             else parse_size(self.default_shm_size)
         )
-
-
-_UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
-
-
-def parse_size(text: str) -> int:
-    """Bytes of "64m", "1g", "65536"; Invalid otherwise."""
-    number = text.strip().lower().removesuffix("b").removesuffix("i")
-    unit = number[-1:] if number[-1:].isalpha() else ""
-    digits = number[: len(number) - len(unit)]
-    if unit not in _UNITS or not digits.isdecimal():
-        raise Invalid(f"invalid size: '{text}'", hint="as in 64m")
-    return int(digits) * _UNITS[unit]
 
 
 def read_config_file(path: str, *, required: bool) -> dict[str, Any]:

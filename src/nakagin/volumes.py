@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from nakagin.errors import Conflict, Invalid, NotFound, Unsupported
+from nakagin.spec.labels import has_labels
 
 if TYPE_CHECKING:
     from nakagin.events import EventBus
@@ -261,13 +262,8 @@ def _matches(volume: Volume, key: str, values: Sequence[str], held: set[str]) ->
         case "name":
             return any(value in volume.name for value in values)
         case "label":
-            return all(_has_label(volume.labels, value) for value in values)
+            return has_labels(volume.labels, values)
         case "label!":
-            return not any(_has_label(volume.labels, value) for value in values)
+            return not any(has_labels(volume.labels, [value]) for value in values)
         case _:
             raise Invalid(f"invalid filter '{key}'", hint="dangling, driver, label or name")
-
-
-def _has_label(labels: Mapping[str, str], wanted: str) -> bool:
-    name, separator, value = wanted.partition("=")
-    return name in labels and (not separator or labels[name] == value)

@@ -43,7 +43,7 @@ def _device(path: str, inside: str) -> oci.Device:
         status = os.stat(path)
     except OSError as error:
         raise Invalid(
-            f'error gathering device information while adding custom device "{path}": {error.strerror}'
+            f'error gathering device information while adding custom device "{path}": {(error.strerror or "").lower()}'
         ) from None
     kind = _kind(status.st_mode)
     if not kind:

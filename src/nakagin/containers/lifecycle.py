@@ -20,12 +20,13 @@ from nakagin.containers.inspect import inspection, summary
 from nakagin.containers.model import nanoseconds, require
 from nakagin.containers.names import check_name
 from nakagin.containers.remove import remove
-from nakagin.containers.selection import Selection, has_labels, parse_moment
+from nakagin.containers.selection import Selection, parse_moment
 from nakagin.containers.shelf import Capsule, PendingAttach, Shelf
 from nakagin.containers.stopping import KILL_PATIENCE, SIGKILL, Stopping
 from nakagin.containers.streams import Output, Stream, WaitResult, parse_detach_keys
 from nakagin.containers.watch import Watch
 from nakagin.errors import Conflict, Invalid, NakaginError, NotFound, NotModified, Unsupported
+from nakagin.spec.labels import has_labels
 
 if TYPE_CHECKING:
     from nakagin.containers.surroundings import Surroundings
@@ -384,7 +385,7 @@ class Containers:
                 record.config.labels, labels
             ):
                 continue
-            if unlabelled and has_labels(record.config.labels, unlabelled):
+            if any(has_labels(record.config.labels, [label]) for label in unlabelled):
                 continue
             if until is not None and nanoseconds(record.created) >= until:
                 continue

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import signal
 from typing import TYPE_CHECKING
 
 from nakagin.containers.model import NEVER
 from nakagin.errors import Invalid
+from nakagin.kernel import signals
 
 if TYPE_CHECKING:
     from nakagin.containers.model import Facts
@@ -67,20 +67,11 @@ def next_delay(previous: float, ran_for: float) -> float:
 
 
 def signal_number(text: str) -> int:
-    """The number of "TERM", "SIGTERM", "15", "RTMIN+3"; Invalid for none."""
-    name = text.strip().upper().removeprefix("SIG")
-    if name.isdecimal():
-        number = int(name)
-        if 1 <= number <= signal.SIGRTMAX:
-            return number
-        raise Invalid(f"invalid signal: {text}")
-    base, sign, offset = name.partition("+") if "+" in name else name.partition("-")
-    if base in {"RTMIN", "RTMAX"} and (offset.isdecimal() or not sign):
-        distance = int(offset or 0)
-        number = signal.SIGRTMIN + distance if base == "RTMIN" else signal.SIGRTMAX - distance
-        if signal.SIGRTMIN <= number <= signal.SIGRTMAX:
-            return number
-    found = getattr(signal, f"SIG{name}", None)
-    if isinstance(found, signal.Signals):
-        return int(found)
-    raise Invalid(f"invalid signal: {text}", hint="a name such as TERM, or a number")
+    """The number of "TERM", "SIGTERM", "15", "RTMIN+3"; Invalid, in Docker's words, for none."""
+    try:
+        number = signals.number_of(text.strip())
+    except Invalid:
+        number = 0
+    if not 1 <= number <= signals.table.SIGRTMAX:
+        raise Invalid(f"invalid signal: {text}", hint="a name such as TERM, or a number")
+    return number

@@ -11,6 +11,7 @@ import msgspec
 from nakagin.containers import namespaces, policy, resources, security
 from nakagin.errors import Invalid, NotFound, Unsupported
 from nakagin.spec import docker
+from nakagin.spec.size import parse_size
 
 if TYPE_CHECKING:
     from nakagin.containers.surroundings import Surroundings
@@ -210,18 +211,7 @@ def log_bounds(log: docker.LogConfig) -> tuple[int, int]:
     count = log.config.get("max-file", "5" if "max-size" not in log.config else "1")
     if not count.isdecimal() or int(count) < 1:
         raise Invalid(f"max-file cannot be less than 1: {count}")
-    return (0 if size == "-1" else parse_size(size, "max-size")), int(count)
-
-
-_UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
-
-
-def parse_size(text: str, what: str) -> int:
-    """Bytes of "10m", "1g", "512kb"; Invalid otherwise."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?) ?([bkmgt]?)(?:i?b)?", text.lower())
-    if not match:
-        raise Invalid(f"invalid value for {what}: '{text}'", hint="as in 10m")
-    return int(float(match[1]) * _UNITS[match[2]])
+    return (0 if size == "-1" else parse_size(size)), int(count)
 
 
 def _check_ports(config: docker.ContainerConfig, host: docker.HostConfig) -> None:

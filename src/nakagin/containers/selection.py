@@ -11,6 +11,8 @@ from nakagin.containers import request
 from nakagin.containers.inspect import network_settings
 from nakagin.containers.model import nanoseconds
 from nakagin.errors import Invalid, NakaginError
+from nakagin.spec.duration import parse_duration
+from nakagin.spec.labels import has_labels
 
 if TYPE_CHECKING:
     from nakagin.containers.model import Container
@@ -101,15 +103,6 @@ def _port_keys(text: str) -> list[str]:
     return [f"{port}/{protocol}" for port in range(first, last + 1)]
 
 
-def has_labels(labels: Mapping[str, str], values: Sequence[str]) -> bool:
-    """Whether all of "name" and "name=value" are among the labels."""
-    for value in values:
-        name, separator, wanted = value.partition("=")
-        if name not in labels or (separator and labels[name] != wanted):
-            return False
-    return True
-
-
 def _health(record: Container) -> str:
     return record.facts.health.status if record.facts.health else "none"
 
@@ -151,22 +144,13 @@ def _name_matches(name: str, pattern: str) -> bool:
 
 
 def parse_moment(text: str) -> int:
-    """Nanoseconds since the epoch of the filter `until`: a unix time, an RFC 3339 time, or "24h" ago."""
+    """Nanoseconds since the epoch of the filter `until`: a unix or RFC 3339 time, or "24h" ago. Raises Invalid."""
     if text.replace(".", "", 1).isdecimal():
         return int(float(text) * 1e9)
-    total, number = 0.0, ""
-    sizes = {"h": 3600, "m": 60, "s": 1, "d": 86400}
-    for letter in text:
-        if letter.isdecimal() or letter == ".":
-            number += letter
-        elif letter in sizes and number:
-            total += float(number) * sizes[letter]
-            number = ""
-        else:
-            break
-    else:
-        if total and not number:
-            return time.time_ns() - int(total * 1e9)
+    try:
+        return time.time_ns() - parse_duration(text)
+    except Invalid:
+        pass  # then it is a date
     try:
         return nanoseconds(text)
     except ValueError:

@@ -7,7 +7,6 @@ tells anybody. One thread, one epoll loop, no imports after the fork.
 from __future__ import annotations
 
 import gc
-import json
 import os
 import signal
 import socket
@@ -16,21 +15,21 @@ import time
 
 from nakagin.errors import Conflict, Invalid, NakaginError, NotFound
 from nakagin.kernel import process, terminal
-from nakagin.monitor import protocol
-from nakagin.monitor.logfile import Writer, timestamp
+from nakagin.monitor import delivery, notes, protocol
+from nakagin.monitor.delivery import pipes
+from nakagin.monitor.logfile import Writer
 from nakagin.monitor.loop import READ, Loop
 from nakagin.monitor.proxy import proxy
 from nakagin.monitor.stdio import STDERR, STDOUT, Stdio
-from nakagin.network import links
 from nakagin.runtime import container as runtime
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import NoReturn
 
     from nakagin.cgroups.layout import Layout
     from nakagin.monitor.protocol import Message
-    from nakagin.spec.runtime import Config
 
 # How long clients may take to read the last output of a container that has ended, in seconds.
 LINGER = 30.0
@@ -50,22 +49,38 @@ class _Exec:
 
 
 class Monitor:
-    """Runs the container of one launch request from creation to clean-up."""
+    """Serves the living container of one request until it has ended, then cleans up."""
 
-    def __init__(self, request: Message, fds: list[int], machine: Layout) -> None:
-        self._request = request
-        self._machine = machine
+    def __init__(self, born: Message, fds: list[int], machine: Layout) -> None:
+        """`born` and `fds` are what delivery handed over."""
         self._loop = Loop()
-        control, *self._fds = fds
+        listener, self._pidfd, *fds = fds
+        count = 1 if born["tty"] else 3 if born["open_stdin"] else 2
+        streams, control, self._fds = fds[:count], fds[count], fds[count + 1 :]
         self._controls: dict[int, socket.socket] = {}
         self._add_control(socket.socket(fileno=control))
-        self._run_dir: str = request["run_dir"]
+        self._listener = socket.socket(fileno=listener)
+        self._loop.watch(listener, READ, self._on_connection)
+        self._run_dir: str = born["run_dir"]
+        self._seccomp_cache: str = born["seccomp_cache"]
+        self._started_at: str = born["started_at"]
         self._execs: dict[str, _Exec] = {}
-        self._container: runtime.Container
-        self._stdio: Stdio
-        self._log: Writer | None = None
-        self._started_at = ""
         self._exit_code = -1
+        self._born = born
+        self._machine = machine
+        self._loaded: runtime.Container | None = None
+        self._terminal = streams[0] if born["tty"] else None
+        self._log = _open_log(born["log"])
+        ours = (-1, *streams)[-3:] if count > 1 else streams[0]
+        self._stdio = self._make_stdio(ours, born["open_stdin"], born["stdin_once"], self._log)  # type: ignore[arg-type]
+        for stream in born["attach"]:
+            flags = {name: bool(stream[name]) for name in ("stdin", "stdout", "stderr")}
+            self._stdio.attach(self._fds[stream["fd_index"]], **flags)
+        self._loop.watch(self._pidfd, READ, self._on_exit)
+        if not born["own_init"]:
+            self._adopt_orphans()
+        for item in born["proxies"]:
+            proxy(self._loop, self._fds[item["fd_index"]], item["proto"], tuple(item["target"]))
         self._verbs: dict[str, Callable[[Message, list[int]], Message]] = {
             "attach": self._attach,
             "exec": self._exec,
@@ -80,90 +95,21 @@ class Monitor:
             "update": self._update,
         }
 
-    # -- from launch to exit -------------------------------------------------------------------
+    @property
+    def _container(self) -> runtime.Container:
+        """Loaded when first needed: what a monitor never touches costs it no memory of its own."""
+        if self._loaded is None:
+            born = self._born
+            self._loaded = runtime.load(born["runtime_root"], born["id"], notes.complain, self._machine)
+        return self._loaded
+
+    # -- from start to exit --------------------------------------------------------------------
 
     def run(self) -> None:
-        """Start the container, serve it until it has ended, clean up. The process may exit afterwards."""
-        try:
-            self._launch()
-        except (NakaginError, OSError) as error:
-            self._write(protocol.EXIT_NAME, self._exit_document(_failed_code(error), error=str(error)))
-            self._tell({"event": "failed", "error": protocol.error_document(error)})
-            return
+        """Serve the container until it has ended and all is cleaned up."""
         while self._exit_code < 0:
             self._loop.turn()
         self._finish()
-
-    def _launch(self) -> None:
-        request = self._request
-        os.makedirs(self._run_dir, mode=0o700, exist_ok=True)
-        listener = self._listen()
-        with open(os.path.join(request["bundle"], "config.json"), "rb") as file:
-            config: Config = json.load(file)
-        self._log = self._open_log()
-        ours, theirs = _pipes(request["tty"], request["open_stdin"])
-        try:
-            self._container = runtime.create(
-                root=request["runtime_root"], id=request["id"], bundle=request["bundle"], config=config,
-                rootfs=request["rootfs"], rootfs_cwd=request["rootfs_cwd"],
-                cgroup_path=request["cgroup_path"], stdio=theirs, on_namespaces=self._connect_network,
-                seccomp_cache=request["seccomp_cache"], parent_death_signal=signal.SIGKILL,
-                machine=self._machine, warn=_to_standard_error,
-            )  # fmt: skip
-        finally:
-            for fd in set(theirs or ()):
-                os.close(fd)
-        console = self._container.terminal
-        if console is not None and (size := request.get("console_size")):
-            terminal.set_size(console, size[0], size[1])
-        self._stdio = self._make_stdio(
-            ours or console, request["open_stdin"], request["stdin_once"], self._log
-        )
-        for stream in request["attach"]:
-            flags = {name: bool(stream[name]) for name in ("stdin", "stdout", "stderr")}
-            self._stdio.attach(self._fds[stream["fd_index"]], **flags)
-        self._loop.watch(self._container.pidfd, READ, self._on_exit)
-        if not any(each["type"] == "pid" for each in config["linux"]["namespaces"]):
-            self._adopt_orphans()
-        try:
-            self._container.start()
-        except (NakaginError, OSError):
-            self._container.delete(force=True)
-            raise
-        self._started_at = timestamp(time.time_ns())
-        pid = self._container.pid
-        self._write(
-            protocol.FACTS_NAME, {"monitor_pid": os.getpid(), "pid": pid, "started_at": self._started_at}
-        )
-        self._tell({"event": "started", "pid": pid, "started_at": self._started_at})
-        self._loop.watch(listener.fileno(), READ, lambda _: self._on_connection(listener))
-        for item in request["proxies"]:
-            proxy(self._loop, self._fds[item["fd_index"]], item["proto"], tuple(item["target"]))
-
-    def _listen(self) -> socket.socket:
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
-        # The path may be longer than sun_path holds (108 bytes, unix(7)): go by the directory's descriptor.
-        directory = os.open(self._run_dir, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            try:
-                os.unlink(protocol.SOCKET_NAME, dir_fd=directory)
-            except FileNotFoundError:
-                pass
-            listener.bind(f"/proc/self/fd/{directory}/{protocol.SOCKET_NAME}")
-        finally:
-            os.close(directory)
-        listener.listen(16)
-        return listener
-
-    def _open_log(self) -> Writer | None:
-        log = self._request["log"]
-        if log["driver"] == "none":
-            return None
-        return Writer(log["path"], max_size=log["max_size"], files=log["max_file"])
-
-    def _connect_network(self, pid: int, _pidfd: int) -> None:
-        for plan in self._request["network"]:
-            links.attach(plan, pid)
 
     def _make_stdio(
         self, ours: tuple[int, int, int] | int | None, open_stdin: bool, stdin_once: bool, log: Writer | None
@@ -186,14 +132,14 @@ class Monitor:
 
     def _reap_orphans(self, reader: int) -> None:
         os.read(reader, 512)
-        own = {self._container.pid, *(each.pid for each in self._execs.values())}
+        own = {self._born["pid"], *(each.pid for each in self._execs.values())}
         flags = os.WEXITED | os.WNOHANG | os.WNOWAIT
         while (found := os.waitid(os.P_ALL, 0, flags)) is not None and found.si_pid not in own:
             os.waitpid(found.si_pid, 0)
 
     def _on_exit(self, _: int) -> None:
-        self._loop.forget(self._container.pidfd)
-        self._exit_code = process.wait_pidfd(self._container.pidfd)
+        self._loop.forget(self._pidfd)
+        self._exit_code = process.wait_pidfd(self._pidfd)
 
     def _finish(self) -> None:
         """Record the exit, release what the container held, tell everyone, and let clients read the rest."""
@@ -202,8 +148,8 @@ class Monitor:
         self._stdio.drain()
         if self._log is not None:
             self._log.close()
-        document = self._exit_document(self._exit_code, oom_killed=oom_killed)
-        self._write(protocol.EXIT_NAME, document)
+        document = notes.exit_document(self._exit_code, self._started_at, oom_killed=oom_killed)
+        notes.write_exit(self._run_dir, document)
         for each in list(self._execs.values()):
             self._on_exec_exit(each)
         self._container.delete(force=True)
@@ -214,29 +160,10 @@ class Monitor:
         while not self._stdio.idle and time.monotonic() < deadline:
             self._loop.turn(1.0)
 
-    def _exit_document(self, code: int, *, oom_killed: bool = False, error: str = "") -> Message:
-        return {
-            "exit_code": code, "oom_killed": oom_killed, "error": error,
-            "started_at": self._started_at, "finished_at": timestamp(time.time_ns()),
-        }  # fmt: skip
-
-    def _write(self, name: str, document: Message) -> None:
-        """Leave a note for an engine that is not there now. On a full disk there is none; who listens is told."""
-        path = os.path.join(self._run_dir, name)
-        try:
-            fd = os.open(path + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-            try:
-                os.write(fd, json.dumps(document).encode())
-            finally:
-                os.close(fd)
-            os.rename(path + ".new", path)
-        except OSError as error:
-            _to_standard_error(f"{path} cannot be written: {error.strerror}")
-
     # -- conversations -------------------------------------------------------------------------
 
-    def _on_connection(self, listener: socket.socket) -> None:
-        connection, _ = listener.accept()
+    def _on_connection(self, _: int) -> None:
+        connection, _address = self._listener.accept()
         self._add_control(protocol.prepare(connection))
 
     def _add_control(self, sock: socket.socket) -> None:
@@ -288,7 +215,7 @@ class Monitor:
         return {}
 
     def _resize(self, message: Message, _: list[int]) -> Message:
-        _set_size(self._container.terminal, message)
+        _set_size(self._terminal, message)
         return {}
 
     def _signal(self, message: Message, _: list[int]) -> Message:
@@ -311,15 +238,15 @@ class Monitor:
         return {"pids": self._container.processes()}
 
     def _state(self, _: Message, __: list[int]) -> Message:
-        return {"pid": self._container.pid, "started_at": self._started_at, "status": self._container.status}
+        return {"pid": self._born["pid"], "started_at": self._started_at, "status": self._container.status}
 
     def _exec(self, message: Message, fds: list[int]) -> Message:
         exec_id = message["exec_id"]
         tty = bool(message["process"].get("terminal"))
-        ours, theirs = _pipes(tty, bool(fds) and message["stdin"]) if fds else (None, _nowhere(tty))
+        ours, theirs = pipes(tty, bool(fds) and message["stdin"]) if fds else (None, _nowhere(tty))
         try:
             started = self._container.exec(
-                message["process"], stdio=theirs, seccomp_cache=self._request["seccomp_cache"]
+                message["process"], stdio=theirs, seccomp_cache=self._seccomp_cache
             )
         except BaseException:
             for fd in set(ours or ()) - {-1}:
@@ -373,28 +300,11 @@ def _set_size(console: int | None, message: Message) -> None:
         raise Conflict("the process has ended") from None
 
 
-def _pipes(tty: bool, open_stdin: bool) -> tuple[tuple[int, int, int] | None, tuple[int, int, int] | None]:
-    """Our and the process's ends of stdin, stdout and stderr; None where the runtime makes a terminal."""
-    if tty:
-        return None, None
-    stdin, ours_in = (
-        os.pipe2(os.O_CLOEXEC) if open_stdin else (os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC), -1)
-    )
-    ours_out, stdout = os.pipe2(os.O_CLOEXEC)
-    ours_err, stderr = os.pipe2(os.O_CLOEXEC)
-    return (ours_in, ours_out, ours_err), (stdin, stdout, stderr)
-
-
 def _nowhere(tty: bool) -> tuple[int, int, int] | None:
     if tty:
         return None
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     return null, null, null
-
-
-def _failed_code(error: Exception) -> int:
-    code = getattr(error, "exit_code", 125)
-    return code if isinstance(code, int) else 125
 
 
 def _close_quietly(fd: int) -> None:
@@ -404,19 +314,32 @@ def _close_quietly(fd: int) -> None:
         pass
 
 
-def _to_standard_error(text: str) -> None:
-    sys.stderr.write(text + "\n")
+def _open_log(log: Message) -> Writer | None:
+    if log["driver"] == "none":
+        return None
+    return Writer(log["path"], max_size=log["max_size"], files=log["max_file"])
 
 
-def main(request: Message, fds: list[int], machine: Layout) -> None:
-    """Be the monitor of `request` (in a fresh fork of the zygote) and never return."""
+def become_monitor(zygote: socket.socket, machine: Layout) -> NoReturn:
+    """Be a monitor (in a fresh fork of the zygote): bear a helper, await its container, serve it, and end."""
     status = 0
     try:
         gc.disable()
         os.setsid()
         process.set_subreaper()
+        ours, theirs = protocol.pair()
+        helper = os.fork()
+        if helper == 0:
+            ours.close()
+            delivery.await_request(zygote, theirs, machine)
+        theirs.close()
+        zygote.close()
         process.set_name("nakagin-monitor")
-        Monitor(request, fds, machine).run()
+        born = protocol.receive(ours)
+        os.waitpid(helper, 0)
+        ours.close()
+        if born is not None:
+            Monitor(*born, machine).run()
     except BaseException as error:  # noqa: BLE001  outermost loop of the process: nothing above could tell
         status = 1
         sys.excepthook(type(error), error, error.__traceback__)

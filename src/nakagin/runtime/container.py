@@ -316,6 +316,7 @@ def create(
     on_namespaces: Callable[[int, int], None] | None = None,
     seccomp_cache: dict[str, bytes] | str | None = None,
     parent_death_signal: int = 0,
+    as_sibling: bool = False,
     started_by_other: bool = False,
     machine: layout.Layout | None = None,
 ) -> Container:
@@ -323,7 +324,8 @@ def create(
 
     `stdio` are three descriptors for the program (None: the caller's own). With process.terminal the
     terminal is `console` (a slave's descriptor), or it is made in the container and its master goes to
-    `console_socket`, else to `Container.terminal`. `started_by_other` makes `start` work from another
+    `console_socket`, else to `Container.terminal`. `as_sibling` makes the first process a child of the caller's
+    parent, which then waits for it. `started_by_other` makes `start` work from another
     process after this one has gone. `machine` are the cgroup hierarchies, if the caller knows them.
 
     Raises Invalid, Conflict (the id exists), Unsupported, StepFailed, CommandFailed.
@@ -377,6 +379,7 @@ def create(
         birth.preserve_fds = preserve_fds
         birth.filter = filter_
         birth.parent_death_signal = parent_death_signal
+        birth.as_sibling = as_sibling
         if started_by_other:
             birth.listening = rendezvous.listen(folder)
         talk = spawn.Talk(warn)
@@ -425,11 +428,11 @@ def preload() -> None:
     assert all((seccomp, copy_up, enter, filters, idmap, listener, placement))
 
 
-def load(root: str, id: str, warn: Callable[[str], None]) -> Container:
+def load(root: str, id: str, warn: Callable[[str], None], machine: layout.Layout | None = None) -> Container:
     """The container that another process created. Raises NotFound, Invalid."""
     folder = state.Folder(root, id)
     facts = folder.read()
-    return Container(folder, facts, None, Group(facts.cgroup_path, layout.detect()), warn)
+    return Container(folder, facts, None, Group(facts.cgroup_path, machine or layout.detect()), warn)
 
 
 def _attempt(undo: Callable[[], None], warn: Callable[[str], None]) -> None:

@@ -28,11 +28,12 @@ class Birth:
     """What the parent leaves to its child beside the plan; the descriptors are the child's own copies.
 
     `group` is the cgroup that the child joins by itself (None: it was born there or is put there),
+    `as_sibling` makes it a child of the parent's parent.
     `joins` are (descriptor, CLONE_NEW* flag); `listening` waits for `start` where the parent will be gone.
     """
 
     __slots__ = (
-        "channel", "console", "filter", "group", "joins", "listening", "parent_death_signal", "prepared",
+        "as_sibling", "channel", "console", "filter", "group", "joins", "listening", "parent_death_signal", "prepared",
         "preserve_fds", "state", "stdio",
     )  # fmt: skip
 
@@ -48,6 +49,7 @@ class Birth:
         self.prepared: dict[BindMount, int] = {}
         self.filter: become.Filter | None = None
         self.parent_death_signal = 0
+        self.as_sibling = False
 
     def kept_fds(self) -> list[int]:
         """The descriptors that the child needs until execve."""

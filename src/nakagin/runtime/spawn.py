@@ -88,6 +88,8 @@ def bear_container(
         # can be written only while it is dumpable; then it changes that itself.
         process.set_dumpable(plan.has_user_namespace and os.geteuid() != 0)
         flags = plan.clone_flags & ~(abi.CLONE_NEWCGROUP | abi.CLONE_NEWTIME)
+        if birth.as_sibling:
+            flags |= abi.CLONE_PARENT
         new_time = plan.offsets if plan.clone_flags & abi.CLONE_NEWTIME else None
 
         def live() -> NoReturn:
@@ -281,7 +283,7 @@ def _bear_in_user_namespace(
     A first child joins the user namespace and from there makes the real one with CLONE_PARENT, which so
     becomes this process's own child. Then the first one has done its work.
     """
-    pid, stage = process.clone3(0)
+    pid, stage = process.clone3(flags & abi.CLONE_PARENT)
     if pid == 0:
         init.guarded(theirs, lambda: _stage(user_namespace, flags, live, theirs))
     try:
@@ -289,7 +291,8 @@ def _bear_in_user_namespace(
         _, body, received = sync.expect(ours, (sync.BORN,), lambda text: None)
         return Child(int(body), received[0], ours)
     finally:
-        process.wait_pidfd(stage)
+        if not flags & abi.CLONE_PARENT:
+            process.wait_pidfd(stage)
         os.close(stage)
 
 

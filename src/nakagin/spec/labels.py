@@ -1,0 +1,14 @@
+"""Labels as filters name them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+
+def has_labels(labels: Mapping[str, str], wanted: Iterable[str]) -> bool:
+    """Whether every one of "name" (with any value) and "name=value" is among `labels`."""
+    for text in wanted:
+        name, separator, value = text.partition("=")
+        if name not in labels or (separator and labels[name] != value):
+            return False
+    return True
