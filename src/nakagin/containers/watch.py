@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 LOST = "the container's monitor was killed, and the container with it"
 _SIGKILLED = 137
+# A monitor that does not answer a new engine for so many seconds hangs, and counts as dead.
+_CONNECT_PATIENCE = 30.0
 
 
 class Watch:
@@ -241,8 +243,9 @@ class Watch:
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(os.path.join(run_dir, "config.json"))
             try:
-                monitor = await Monitor.connect(run_dir, lambda event: self._on_event(capsule, event))
-            except NakaginError:
+                async with asyncio.timeout(_CONNECT_PATIENCE):
+                    monitor = await Monitor.connect(run_dir, lambda event: self._on_event(capsule, event))
+            except (NakaginError, TimeoutError):
                 await self._judge(capsule)
                 return
             if capsule.record.running:
