@@ -317,7 +317,10 @@ def _close_quietly(fd: int) -> None:
 def _open_log(log: Message) -> Writer | None:
     if log["driver"] == "none":
         return None
-    return Writer(log["path"], max_size=log["max_size"], files=log["max_file"])
+    try:
+        return Writer(log["path"], max_size=log["max_size"], files=log["max_file"])
+    except FileNotFoundError:
+        return None  # the container is being removed while it starts: nothing must be made in its folder
 
 
 def become_monitor(zygote: socket.socket, machine: Layout) -> NoReturn:
