@@ -68,4 +68,7 @@ def _close(engine: ScratchEngine) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit("interrupted; everything is cleaned up")

@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 
 INSIDE = "NAKAGIN_BENCH_FOLDER"
 
@@ -54,9 +55,15 @@ def enter() -> str | None:
 
 def _sweep(folder: str) -> None:
     instances = [name.split("-")[1] for name in os.listdir(folder) if name.startswith("nk-")]
-    for pattern in [f"nakagin-{instance}" for instance in instances] + [f"bench-{os.path.basename(folder)}"]:
-        for group in glob.glob(f"/sys/fs/cgroup/*/{pattern}") + glob.glob(f"/sys/fs/cgroup/{pattern}"):
+    patterns = [f"nakagin-{instance}" for instance in instances] + [f"bench-{os.path.basename(folder)}"]
+    deadline = time.monotonic() + 10
+    places = [f"/sys/fs/cgroup/{middle}{pattern}" for middle in ("", "*/") for pattern in patterns]  # v2, v1
+    while left := [group for place in places for group in glob.glob(place)]:
+        for group in left:
             for path, _, _ in os.walk(group, topdown=False):
-                with contextlib.suppress(OSError):
+                with contextlib.suppress(OSError):  # the last processes may still be dying
                     os.rmdir(path)
+        if time.monotonic() > deadline:
+            break
+        time.sleep(0.05)
     shutil.rmtree(folder, ignore_errors=True)

@@ -54,6 +54,8 @@ def test_round_trip(tmp_path: Path) -> None:
 def test_contents_only(tmp_path: Path) -> None:
     unpack(archive(("etc", tarfile.DIRTYPE, b""), ("etc/hosts", tarfile.REGTYPE, b"h")), str(tmp_path), "")
     assert (tmp_path / "hosts").read_bytes() == b"h"
+    unpack(archive(("./", tarfile.DIRTYPE, b""), ("./sub/f", tarfile.REGTYPE, b"f")), str(tmp_path), "")
+    assert (tmp_path / "sub" / "f").read_bytes() == b"f"
 
 
 def test_setuid_is_not_taken_over(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nakagin.monitor.logfile import LONGEST_LINE, Writer, timestamp
+from nakagin.monitor.logfile import LONGEST_LINE, Writer, make, timestamp
 from nakagin.monitor.logreader import Entry, Reader, follow
 
 START = 1_700_000_000_000_000_000
@@ -37,6 +37,7 @@ def read(path: Path, **options: object) -> list[str]:
 
 
 def write_numbers(path: Path, count: int, **options: int) -> None:
+    make(str(path))
     writer = Writer(str(path), clock=Clock(), **options)
     for number in range(count):
         writer.write("stdout", f"{number}\n".encode())
@@ -44,6 +45,7 @@ def write_numbers(path: Path, count: int, **options: int) -> None:
 
 
 def test_a_line_is_stored_as_docker_stores_it(tmp_path: Path) -> None:
+    make(str(tmp_path / "log"))
     writer = Writer(str(tmp_path / "log"), clock=lambda: START + 6)
     writer.write("stderr", "größe\n".encode())
     writer.close()
@@ -60,6 +62,7 @@ def test_bytes_come_back_unchanged_whatever_they_are(
     tmp_path_factory: pytest.TempPathFactory, pieces: list[bytes], bound: int
 ) -> None:
     path = tmp_path_factory.mktemp("log") / "log"
+    make(str(path))
     writer = Writer(str(path), max_size=bound * 10_000, files=2)
     for piece in pieces:
         writer.write("stdout", piece)
@@ -70,6 +73,7 @@ def test_bytes_come_back_unchanged_whatever_they_are(
 
 
 def test_long_lines_are_stored_in_pieces(tmp_path: Path) -> None:
+    make(str(tmp_path / "log"))
     writer = Writer(str(tmp_path / "log"))
     writer.write("stdout", b"x" * (LONGEST_LINE * 2 + 5) + b"\n")
     writer.close()
@@ -122,6 +126,7 @@ def test_a_torn_end_is_cut_off_by_the_next_writer(tmp_path: Path) -> None:
 async def test_following_sees_each_line_once_across_rotations(tmp_path: Path) -> None:
     path = tmp_path / "log"
     ended = asyncio.Event()
+    make(str(path))
     writer = Writer(str(path), max_size=2000, files=5, clock=Clock())
     seen: list[Entry] = []
 

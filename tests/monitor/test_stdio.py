@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from nakagin.monitor.logfile import Writer
+from nakagin.monitor.logfile import Writer, make
 from nakagin.monitor.logreader import Reader
 from nakagin.monitor.loop import Loop
 from nakagin.monitor.stdio import LAG, STDERR, STDOUT, Stdio
@@ -27,6 +27,7 @@ class Rig:
         self.log_path = str(log)
         self._clients: list[socket.socket] = []
         self._open = {self.stdin, self.stdout, self.stderr}
+        make(self.log_path)
         self.log = Writer(self.log_path)
         self.stdio = Stdio(
             self.loop,

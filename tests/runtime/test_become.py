@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import shlex
 from typing import TYPE_CHECKING
 
 import pytest
 
+from nakagin.kernel import process
+from nakagin.runtime import become
 from tests.runtime.box import CAPABILITIES
 
 if TYPE_CHECKING:
@@ -202,6 +205,21 @@ def test_sockets_of_systemd(box: Box) -> None:
     before = "exec 3>&2; export LISTEN_FDS=1 LISTEN_FDNAMES=web;"
     answer = box.run("sh", "-c", "echo $LISTEN_FDS $LISTEN_PID $LISTEN_FDNAMES; echo over >&3", before=before)
     assert (answer.out, answer.err) == ("1 1 web\n", "over\n")
+
+
+def test_a_child_cannot_import() -> None:
+    pid, pidfd = process.clone3(0)
+    if pid == 0:
+        code = 1
+        become.forbid_imports()
+        try:
+            __import__("this")
+        except (ImportError, ImportWarning):
+            code = 0
+        finally:
+            os._exit(code)
+    assert process.wait_pidfd(pidfd) == 0
+    os.close(pidfd)
 
 
 def test_seccomp_filter(box: Box) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -241,3 +244,38 @@ def test_kept_config_is_for_its_owner_only(box: Box) -> None:
     box.begin("sleep", "60")
     assert (box.root / box.id / "config.json").stat().st_mode & 0o077 == 0
     assert json.loads((box.root / box.id / "config.json").read_text())["process"]["env"]
+
+
+# The runtime is a Python program: an image must not become part of it.
+
+
+def test_an_image_cannot_slip_modules_into_the_runtime(own_box: Box) -> None:
+    """Every module that the interpreter could look for lies in the image at the place where it would look."""
+    places = subprocess.run(
+        ["/usr/bin/python3", "-IS", "-c", "import sys; print(*sys.path, sep='\\n')"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    own = Path(__file__).parents[2] / "src"
+    evil = "import os; os.close(os.open('/pwned', os.O_CREAT | os.O_WRONLY))\n"
+    for place in [*places, str(own), "/"]:
+        folder = own_box.rootfs / place.lstrip("/")
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in sys.stdlib_module_names:
+            (folder / f"{name}.py").write_text(evil)
+    shutil.copytree(own, own_box.rootfs / str(own).lstrip("/"), dirs_exist_ok=True)
+    for path in (own_box.rootfs / str(own).lstrip("/") / "nakagin").rglob("*.py"):
+        path.write_text(evil)
+    own_box.process["scheduler"] = {"policy": "SCHED_BATCH"}
+    own_box.linux["personality"] = {"domain": "LINUX"}
+    own_box.linux["seccomp"] = {"defaultAction": "SCMP_ACT_ALLOW"}
+    own_box.linux["sysctl"] = {"net.ipv4.ip_forward": "1"}
+    own_box.add_mount("/srv", "tmpfs", "tmpcopyup", type="tmpfs")
+    assert own_box.run("true").code == 0
+    assert own_box.run("nope").code == 1
+    assert own_box.run("/pro\udcffgram").code == 1
+    own_box.begin("sleep", "60")
+    assert own_box.exec("true").code == 0
+    assert own_box.exec("nope").code == 255
+    assert not (own_box.rootfs / "pwned").exists()

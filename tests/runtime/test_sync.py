@@ -36,6 +36,8 @@ def test_a_failure_arrives_as_it_was(kind: type[StepFailed]) -> None:
         "try",
     )
     assert type(caught.value) is kind
+    one.close()
+    other.close()
 
 
 def test_last_words_of_a_dead_side_are_heard() -> None:

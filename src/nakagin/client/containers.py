@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nakagin.client.requests import container_body
-from nakagin.client.session import SESSION_TIMEOUT, document, filter_query, quote
+from nakagin.client.session import SESSION_TIMEOUT, document, filter_query, quote, version_key
 from nakagin.errors import CommandFailed, NakaginError, NotModified
 
 TYPE_CHECKING = False
@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from nakagin.client.hijack import Stream
     from nakagin.client.requests import ContainerOptions
     from nakagin.client.session import Body, Document, Documents, Filters, Response, Session, Texts
+
+
+# Engines of an older API do not tell in the Content-Type whether a stream has frames.
+FRAMES_ARE_TOLD = (1, 42)
 
 
 class ContainerExited(CommandFailed):
@@ -193,7 +197,9 @@ class Container:
         detach_keys: str | None = None,
         tty: bool | None = None,
     ) -> Stream:
-        """The two-way stream of its standard input and output."""
+        """The two-way stream of its standard input and output; `tty` (has it a terminal) is asked for if None."""
+        if tty is None and version_key(self._session.version) < FRAMES_ARE_TOLD:
+            tty = bool(self.inspect()["Config"].get("Tty"))
         query = {
             "detachKeys": detach_keys or None,
             "logs": logs or None,

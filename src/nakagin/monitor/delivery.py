@@ -19,7 +19,7 @@ import time
 
 from nakagin.errors import NakaginError
 from nakagin.kernel import process, terminal
-from nakagin.monitor import notes, protocol
+from nakagin.monitor import logfile, notes, protocol
 from nakagin.monitor.logfile import timestamp
 from nakagin.network import links
 from nakagin.runtime import container as runtime
@@ -75,6 +75,8 @@ def _bear(request: Message, machine: Layout) -> tuple[Message, list[int]]:
     # Only now: an engine that finds no socket takes the configuration away, and nothing starts behind its back.
     with open(os.path.join(request["bundle"], "config.json"), "rb") as file:
         config: Config = json.load(file)
+    if request["log"]["driver"] != "none":
+        logfile.make(request["log"]["path"])
     ours, theirs = pipes(request["tty"], request["open_stdin"])
     try:
         container = runtime.create(

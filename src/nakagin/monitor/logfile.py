@@ -26,8 +26,13 @@ def timestamp(nanoseconds: int) -> str:
     return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{fraction:09d}Z"
 
 
+def make(path: str) -> None:
+    """Make the log file, empty, unless it is there."""
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o640))
+
+
 class Writer:
-    """Appends to `path` and rotates it to `path.1`, `path.2` … so that at most `files` files of about
+    """Appends to `path`, which exists, and rotates it to `path.1`, `path.2` … so that at most `files` files of about
     `max_size` bytes exist (max_size 0: no bound). A full disk loses lines, never the container: the loss is
     counted in `lost` and told in the log once there is room again.
     """
@@ -54,8 +59,7 @@ class Writer:
         self._open()
 
     def _open(self) -> None:
-        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        self._fd = os.open(self._path, flags, 0o640)
+        self._fd = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW)
         self._size = os.fstat(self._fd).st_size
         if self._size:
             self._drop_torn_line()
@@ -136,6 +140,7 @@ class Writer:
                 os.rename(older, f"{self._path}.{number}")
             except FileNotFoundError:
                 pass
+        make(self._path)
         self._open()
 
     def close(self) -> None:

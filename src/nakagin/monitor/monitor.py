@@ -66,7 +66,9 @@ class Monitor:
         self._started_at: str = born["started_at"]
         self._execs: dict[str, _Exec] = {}
         self._exit_code = -1
-        self._container = runtime.load(born["runtime_root"], born["id"], notes.complain, machine)
+        self._born = born
+        self._machine = machine
+        self._loaded: runtime.Container | None = None
         self._terminal = streams[0] if born["tty"] else None
         self._log = _open_log(born["log"])
         ours = (-1, *streams)[-3:] if count > 1 else streams[0]
@@ -92,6 +94,14 @@ class Monitor:
             "state": self._state,
             "update": self._update,
         }
+
+    @property
+    def _container(self) -> runtime.Container:
+        """Loaded when first needed: what a monitor never touches costs it no memory of its own."""
+        if self._loaded is None:
+            born = self._born
+            self._loaded = runtime.load(born["runtime_root"], born["id"], notes.complain, self._machine)
+        return self._loaded
 
     # -- from start to exit --------------------------------------------------------------------
 
@@ -122,7 +132,7 @@ class Monitor:
 
     def _reap_orphans(self, reader: int) -> None:
         os.read(reader, 512)
-        own = {self._container.pid, *(each.pid for each in self._execs.values())}
+        own = {self._born["pid"], *(each.pid for each in self._execs.values())}
         flags = os.WEXITED | os.WNOHANG | os.WNOWAIT
         while (found := os.waitid(os.P_ALL, 0, flags)) is not None and found.si_pid not in own:
             os.waitpid(found.si_pid, 0)
@@ -228,7 +238,7 @@ class Monitor:
         return {"pids": self._container.processes()}
 
     def _state(self, _: Message, __: list[int]) -> Message:
-        return {"pid": self._container.pid, "started_at": self._started_at, "status": self._container.status}
+        return {"pid": self._born["pid"], "started_at": self._started_at, "status": self._container.status}
 
     def _exec(self, message: Message, fds: list[int]) -> Message:
         exec_id = message["exec_id"]
@@ -307,7 +317,10 @@ def _close_quietly(fd: int) -> None:
 def _open_log(log: Message) -> Writer | None:
     if log["driver"] == "none":
         return None
-    return Writer(log["path"], max_size=log["max_size"], files=log["max_file"])
+    try:
+        return Writer(log["path"], max_size=log["max_size"], files=log["max_file"])
+    except FileNotFoundError:
+        return None  # the container is being removed while it starts: nothing must be made in its folder
 
 
 def become_monitor(zygote: socket.socket, machine: Layout) -> NoReturn:

@@ -15,7 +15,7 @@ import socket
 from nakagin.cgroups import layout
 from nakagin.kernel import process
 from nakagin.monitor import monitor, protocol
-from nakagin.runtime import seal
+from nakagin.runtime import container, seal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ def main(fd: int) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     process.set_name("nakagin-zygote")
+    container.preload()
     machine = layout.detect()
     gc.collect()
     gc.freeze()

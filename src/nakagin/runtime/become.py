@@ -8,9 +8,10 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import sys
 
 from nakagin.errors import CommandFailed, StepFailed, Unsupported
-from nakagin.kernel import fds, identity, launcher, paths, process, scheduling, seccomp, signals
+from nakagin.kernel import fds, identity, launcher, paths, process, signals
 from nakagin.runtime import sync
 
 TYPE_CHECKING = False
@@ -36,50 +37,21 @@ class Filter:
         self.lets_launch = lets_launch
 
 
-def schedule(program: Program) -> None:
-    """CPU, I/O and memory placement; first, because it needs CAP_SYS_NICE."""
-    if program.io_priority is not None:
-        _step("set the I/O priority", scheduling.set_io_priority, program.io_priority)
-    if program.scheduler:
-        _set_scheduler(program)
-    if program.final_cpus:
-        _step("set the CPU affinity", os.sched_setaffinity, 0, program.final_cpus)
-    if program.memory_policy:
-        _set_memory_policy(program)
-    if program.personality is not None:
-        _step("set the personality", scheduling.set_personality, program.personality)
+def forbid_imports() -> None:
+    """From here on only modules that are there already can be had.
+
+    Inside the container's root the interpreter would look for a module in the image's own files, and run
+    what it finds with the runtime's rights. Even a warning of the interpreter imports.
+    """
+    sys.meta_path.clear()
+    sys.path.clear()
 
 
-def _set_scheduler(program: Program) -> None:
-    wanted = program.scheduler or {}
-    policy = wanted.get("policy", "SCHED_OTHER")
-    flags = wanted.get("flags") or []
-    unknown = [flag for flag in flags if flag not in scheduling.SCHEDULER_FLAGS]
-    if policy not in scheduling.POLICIES or unknown:
-        raise StepFailed(f"set scheduler {policy}", f"unknown: {' '.join(unknown) or policy}", errno=22)
-    _step(
-        f"set scheduler {policy}",
-        lambda: scheduling.set_scheduler(
-            scheduling.POLICIES[policy],
-            flags=sum(scheduling.SCHEDULER_FLAGS[flag] for flag in set(flags)),
-            nice=wanted.get("nice", 0),
-            priority=wanted.get("priority", 0),
-            times=(wanted.get("runtime", 0), wanted.get("deadline", 0), wanted.get("period", 0)),
-        ),
-    )
+def place(program: Program) -> None:
+    """Put scheduler, CPUs and so on into force; the parent imported what is needed. Raises StepFailed."""
+    from nakagin.runtime import placement
 
-
-def _set_memory_policy(program: Program) -> None:
-    from nakagin.runtime.program import cpu_list
-
-    wanted = program.memory_policy or {}
-    mode, flags = wanted.get("mode", "MPOL_DEFAULT"), wanted.get("flags") or []
-    unknown = [flag for flag in flags if flag not in scheduling.MEMORY_FLAGS]
-    if mode not in scheduling.MEMORY_MODES or unknown:
-        raise StepFailed(f"set memory policy {mode}", f"unknown: {' '.join(unknown) or mode}", errno=22)
-    number = scheduling.MEMORY_MODES[mode] | sum(scheduling.MEMORY_FLAGS[flag] for flag in set(flags))
-    nodes = cpu_list(wanted.get("nodes", ""), "linux.memoryPolicy.nodes")
-    _step(f"set memory policy {mode}", scheduling.set_memory_policy, number, nodes)
+    placement.place(program)
 
 
 def label(program: Program, proc: int) -> None:
@@ -223,7 +195,7 @@ class Command:
 def confine(program: Program, filter_: Filter | None, channel: Channel) -> Command:
     """Limits, ids, capabilities, no_new_privs: all but the late filter. Returns what is to be executed."""
     for number, soft, hard in program.rlimits:
-        _step(f"limit {identity.RLIMITS[number]} to {soft}:{hard}", identity.set_rlimit, number, soft, hard)
+        step(f"limit {identity.RLIMITS[number]} to {soft}:{hard}", identity.set_rlimit, number, soft, hard)
     default_home(program)
     command = find_command(program)
     _refuse_magic_links(command)
@@ -236,22 +208,22 @@ def confine(program: Program, filter_: Filter | None, channel: Channel) -> Comma
     own_stdio(program.uid)
     inside = True
     try:
-        _step(f"enter working directory {program.cwd}", enter_directory, program.cwd)
+        step(f"enter working directory {program.cwd}", enter_directory, program.cwd)
     except StepFailed as error:
         if error.errno != errno.EACCES:
             raise
         inside = False  # root may lack what the user has (NFS): tried again below
     # The bounding set can be cut only while CAP_SETPCAP is there.
-    _step("limit the bounding set", identity.limit_bounding, program.bounding, present)
-    _step(
+    step("limit the bounding set", identity.limit_bounding, program.bounding, present)
+    step(
         f"become user {program.uid}:{program.gid}",
         lambda: identity.set_ids(program.uid, program.gid, program.groups, keep_capabilities=True),
     )
     if not inside:
-        _step(f"enter working directory {program.cwd}", enter_directory, program.cwd)
+        step(f"enter working directory {program.cwd}", enter_directory, program.cwd)
     os.umask(program.umask)
     sets = identity.CapabilitySets(program.permitted, program.effective, program.inheritable)
-    _step("set capabilities", identity.set_capabilities, sets)
+    step("set capabilities", identity.set_capabilities, sets)
     identity.set_ambient(program.ambient)
     if program.no_new_privs:
         process.set_no_new_privs()
@@ -260,7 +232,9 @@ def confine(program: Program, filter_: Filter | None, channel: Channel) -> Comma
 
 def install(filter_: Filter, channel: Channel) -> None:
     """Put this process under the filter; a listener's descriptor is handed to the runtime."""
-    listener = _step("install the seccomp filter", seccomp.install, filter_.program, filter_.flags)
+    from nakagin.kernel import seccomp
+
+    listener = step("install the seccomp filter", seccomp.install, filter_.program, filter_.flags)
     if filter_.flags & seccomp.NEW_LISTENER:
         # Told by number, fetched by the runtime (pidfd_getfd): sendmsg(2) may itself wait for the listener.
         channel.send(sync.LISTENER, str(listener).encode())
@@ -300,7 +274,7 @@ def _refuse_magic_links(command: str) -> None:
         os.close(root)
 
 
-def _step(words: str, call: Callable[..., Any], *arguments: object) -> Any:
+def step(words: str, call: Callable[..., Any], *arguments: object) -> Any:
     """Do one thing; a refusal by the kernel is told in these words."""
     try:
         return call(*arguments)

@@ -17,8 +17,7 @@ from nakagin.cgroups import layout, limits, paths
 from nakagin.cgroups.group import Group
 from nakagin.errors import Conflict, Invalid, NakaginError, StepFailed
 from nakagin.kernel import namespaces, process
-from nakagin.runtime import filters, hooks, listener, rendezvous, spawn, state, sync
-from nakagin.runtime.enter import Visit
+from nakagin.runtime import hooks, rendezvous, spawn, state, sync
 from nakagin.runtime.init import Birth
 from nakagin.runtime.plan import plan as make_plan
 from nakagin.runtime.program import observe, program
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from nakagin.runtime.become import Filter
-    from nakagin.spec.runtime import Config, Hook, Mount, Process, Resources, State
+    from nakagin.spec.runtime import Config, Hook, Mount, Process, Resources, Seccomp, State
 
 OCI_VERSION = "1.3.0"
 _SIGKILL = 9
@@ -176,6 +175,8 @@ class Container:
         for warning in program_.warnings:
             self._warn(warning)
         theirs, ours = sync.pair()
+        from nakagin.runtime.enter import Visit
+
         visit = Visit(theirs, self.pidfd, _flags(self.config))
         visit.has_user_namespace = user_namespace
         visit.stdio = stdio
@@ -291,7 +292,7 @@ class Container:
 
     def _serve_listener(self, child: spawn.Child, number: int) -> None:
         section = (self.config.get("linux") or {}).get("seccomp") or {}
-        listener.hand_over(section, child, number, self._state(self.status))
+        _hand_over(section, child, number, self._state(self.status))
 
 
 def create(
@@ -384,7 +385,7 @@ def create(
         talk = spawn.Talk(warn)
         talk.on_namespaces = on_namespaces
         talk.on_hooks = lambda pid: _runtime_hooks(planned.hooks, {**birth.state, "pid": pid})
-        talk.on_listener = lambda child, number: listener.hand_over(
+        talk.on_listener = lambda child, number: _hand_over(
             linux.get("seccomp") or {}, child, number, {**birth.state, "pid": child.pid}
         )
 
@@ -416,6 +417,17 @@ def create(
     return container
 
 
+def preload() -> None:
+    """Import what only some containers need and is imported at its use, for the sake of the command line.
+
+    For a process that forks: what it has not imported, every child would import anew.
+    """
+    from nakagin.kernel import seccomp
+    from nakagin.runtime import copy_up, enter, filters, idmap, listener, placement
+
+    assert all((seccomp, copy_up, enter, filters, idmap, listener, placement))
+
+
 def load(root: str, id: str, warn: Callable[[str], None], machine: layout.Layout | None = None) -> Container:
     """The container that another process created. Raises NotFound, Invalid."""
     folder = state.Folder(root, id)
@@ -443,8 +455,18 @@ def _state(facts: state.Facts, status: str, config: Config) -> State:
     }
 
 
-def _filter(section: object, cache: dict[str, bytes] | str) -> Filter | None:
-    return filters.compile_filter(section, cache) if section else None  # type: ignore[arg-type]
+def _hand_over(section: Seccomp, child: spawn.Child, number: int, described: State) -> None:
+    from nakagin.runtime import listener
+
+    listener.hand_over(section, child, number, described)
+
+
+def _filter(section: Seccomp | None, cache: dict[str, bytes] | str) -> Filter | None:
+    if not section:
+        return None
+    from nakagin.runtime import filters
+
+    return filters.compile_filter(section, cache)
 
 
 def _flags(config: Config) -> int:

@@ -51,6 +51,7 @@ def main(program: Program, visit: Visit) -> NoReturn:
 
 def _live(program: Program, visit: Visit) -> None:
     channel = visit.channel
+    become.forbid_imports()
     # CVE-2024-21626: this process is visible to the container from its birth on, so nothing of the host
     # may be open. It is not dumpable either: the parent was made so before (CVE-2019-5736).
     kept = [0, 1, 2, channel.fileno(), visit.pidfd, *(visit.stdio or ()), *range(3, 3 + visit.preserve_fds)]
@@ -62,7 +63,8 @@ def _live(program: Program, visit: Visit) -> None:
     if visit.group:
         visit.group.join()
     proc = paths.open_procfs()  # the runtime's own, before the mounts change
-    become.schedule(program)
+    if program.is_placed:
+        become.place(program)  # while CAP_SYS_NICE is there
     try:
         namespaces.setns(visit.pidfd, visit.flags)
     except OSError as error:

@@ -13,7 +13,6 @@ import stat
 from nakagin.errors import StepFailed
 from nakagin.kernel import abi, mount, paths, terminal
 from nakagin.kernel.libc import named
-from nakagin.runtime import copy_up, idmap
 from nakagin.runtime.options import legacy_flags, parse_options
 from nakagin.runtime.steps import (
     BindConsole,
@@ -119,6 +118,8 @@ def prepare_bind(step: BindMount) -> int:
         raise named(error, step.source) from None
     try:
         if step.idmap:
+            from nakagin.runtime import idmap
+
             userns = idmap.user_namespace(step.idmap.uids, step.idmap.gids)
             try:
                 mount.set_attributes(
@@ -179,6 +180,8 @@ def _mount_filesystem(step: MountFilesystem, site: Site) -> None:
         fd = mount.new_filesystem(step.fstype, step.source, data, 0 if step.copy_up else step.attributes)
         try:
             if step.copy_up:
+                from nakagin.runtime import copy_up
+
                 copy_up.copy_tree(place, fd)
                 mount.set_attributes(fd, add=step.attributes)
             if step.propagation:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from nakagin.kernel import abi, namespaces, process
+from nakagin.runtime.steps import id_map
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,11 +48,6 @@ def write_maps(pid: int, uid_map: str, gid_map: str) -> None:
         return
     _write(pid, "gid_map", gid_map)
     _write(pid, "uid_map", uid_map)
-
-
-def id_map(mappings: Sequence[IDMapping]) -> str:
-    """The text of uid_map or gid_map (user_namespaces(7))."""
-    return "".join(f"{each['containerID']} {each['hostID']} {each['size']}\n" for each in mappings)
 
 
 def _write(pid: int, name: str, text: str) -> None:

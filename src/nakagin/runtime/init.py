@@ -92,6 +92,7 @@ def _tell(channel: Channel, error: StepFailed) -> None:
 
 def _live(plan: Plan, birth: Birth) -> None:
     channel = birth.channel
+    become.forbid_imports()
     # CVE-2024-21626: no descriptor of the runtime may be there when a path is resolved inside.
     fds.close_all_except(birth.kept_fds())
     if birth.parent_death_signal:
@@ -125,7 +126,8 @@ def _live(plan: Plan, birth: Birth) -> None:
     for key, value in plan.sysctls.items():
         _step(f"set {key} = {value}", paths.write_proc, proc, f"sys/{key}", value)
     program = plan.program
-    become.schedule(program)
+    if program.is_placed:
+        become.place(program)  # while CAP_SYS_NICE is there
     become.label(program, proc)
     os.close(proc)
     _take_stdio(plan, birth, site)

@@ -17,7 +17,6 @@ from nakagin.errors import Invalid, Unsupported
 from nakagin.kernel import abi
 from nakagin.kernel.namespaces import KINDS
 from nakagin.runtime.cgroup_mounts import cgroup_steps
-from nakagin.runtime.idmap import id_map
 from nakagin.runtime.options import PROPAGATION, MountOptions, parse_options
 from nakagin.runtime.program import program
 from nakagin.runtime.steps import (
@@ -30,6 +29,7 @@ from nakagin.runtime.steps import (
     MaskPath,
     MountFilesystem,
     ReadonlyPath,
+    id_map,
 )
 
 TYPE_CHECKING = False

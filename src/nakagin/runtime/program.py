@@ -72,6 +72,12 @@ class Program:
         self.selinux = ""
         self.warnings: list[str] = []
 
+    @property
+    def is_placed(self) -> bool:
+        """Whether the config says where and how it runs (scheduler, CPUs, memory nodes …)."""
+        asked = (self.io_priority, self.personality, self.scheduler, self.memory_policy)
+        return bool(self.final_cpus) or any(each is not None for each in asked)
+
     def describe(self) -> list[str]:
         """For people, one line per thing that is set."""
         lines = [f"limit {identity.RLIMITS[number]} to {soft}:{hard}" for number, soft, hard in self.rlimits]

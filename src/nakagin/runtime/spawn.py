@@ -6,12 +6,12 @@ import os
 
 from nakagin.errors import StepFailed
 from nakagin.kernel import abi, identity, namespaces, process
-from nakagin.runtime import enter, furnish, idmap, init, sync
-from nakagin.runtime.steps import BindMount
+from nakagin.runtime import furnish, init, sync
+from nakagin.runtime.steps import BindMount, MountFilesystem
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import NoReturn
 
     from nakagin.cgroups.group import Group
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from nakagin.runtime.init import Birth
     from nakagin.runtime.plan import Plan
     from nakagin.runtime.program import Program
+    from nakagin.runtime.steps import Step
     from nakagin.runtime.sync import Channel
 
 _SIGKILL = 9
@@ -74,6 +75,7 @@ def bear_container(
 
     `theirs` and `ours` are the two ends of the channel; both are closed for the caller when this raises.
     """
+    _import_for(plan.program, plan.steps)
     joins = _open_joins(plan)
     try:
         pid_namespace = next((fd for kind, fd in joins if kind == "pid"), -1)
@@ -115,11 +117,25 @@ def bear_container(
     return child
 
 
+def _import_for(program: Program, steps: Sequence[Step]) -> None:
+    """Import what this child will need beyond the ordinary; it cannot do so itself (become.forbid_imports)."""
+    if program.is_placed:
+        from nakagin.runtime import placement
+
+        assert placement
+    if any(isinstance(step, MountFilesystem) and step.copy_up for step in steps):
+        from nakagin.runtime import copy_up
+
+        assert copy_up
+
+
 def _lead(plan: Plan, child: Child, talk: Talk) -> None:
     """The parent's column of the diagram in sync.py, from clone3 to READY."""
     channel = child.channel
     try:
         if plan.has_user_namespace:
+            from nakagin.runtime import idmap
+
             idmap.write_maps(child.pid, plan.uid_map, plan.gid_map)
             _raise_limits(plan.program, child.pid)
         adjust_oom_score(plan.program, child.pid, talk.warn)
@@ -162,6 +178,10 @@ def bear_visitor(
     own_group = group if group.layout.mode != "v2" and not visit.has_user_namespace else None
     visit.group = own_group
     process.set_dumpable(False)  # the child inherits it, and the container sees the child at once
+
+    from nakagin.runtime import enter
+
+    _import_for(program, ())
 
     def live() -> NoReturn:
         ours.close()

@@ -231,5 +231,10 @@ def propagation_words(propagation: int, recursive: bool = False) -> list[str]:
     return [word for word, value in PROPAGATION.items() if value == (propagation, recursive)]
 
 
+def id_map(mappings: Sequence[IDMapping]) -> str:
+    """The text of uid_map or gid_map (user_namespaces(7))."""
+    return "".join(f"{each['containerID']} {each['hostID']} {each['size']}\n" for each in mappings)
+
+
 def _bracketed(words: list[str]) -> str:
     return f" [{' '.join(words)}]" if words else ""

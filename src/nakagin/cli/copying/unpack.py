@@ -51,10 +51,11 @@ def unpack(pieces: Iterable[bytes], folder: str, renamed: str, *, keep_owner: bo
 
 
 def _target(name: str, renamed: str) -> list[str]:
-    parts = [part for part in name.split("/") if part not in ("", ".")]
+    # The first component is the copied folder: its name, or "." when its contents were asked for.
+    parts = [part for part in name.split("/")[1:] if part not in ("", ".")]
     if ".." in parts:
         raise Damaged(f"the archive from the container has an entry outside its folder: {name}")
-    return [*([renamed] if renamed else []), *parts[1:]]
+    return [*([renamed] if renamed else []), *parts]
 
 
 def _parent(root: int, parts: list[str]) -> int:

@@ -114,9 +114,12 @@ def field(
 ) -> object:
     """`.name` of a value, called with `arguments` where it is a function.
 
-    A key that is not there is MISSING; where `absent` is given, what that says, else TemplateError.
+    A key that is not there is MISSING; where `absent` is given, what that says, else TemplateError. Go's fields
+    are often written otherwise than in JSON (.ID, .APIVersion): only the letters count.
     """
     if isinstance(value, dict):
+        if name not in value:
+            name = next((key for key in value if str(key).lower() == name.lower()), name)
         if name not in value:
             if absent is not None:
                 if name in absent:

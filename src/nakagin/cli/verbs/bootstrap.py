@@ -9,6 +9,7 @@ from nakagin.cli.flags import Flag
 from nakagin.cli.verbs.pull import show_progress
 
 FLAGS = (
+    Flag("change", "c", "list", "Apply Dockerfile instruction to the image"),
     Flag("include", "", "strings", "Further packages to install"),
     Flag("mirror", "", "string", "Package archive to take them from (default: the machine's own)"),
     Flag("quiet", "q", "bool", "Suppress progress output"),
@@ -22,6 +23,7 @@ def bootstrap(call: Call) -> int:
     """Make an image of a kind: busybox or debian."""
     options = call.options
     settings = {
+        "Changes": options.many("change"),
         "Packages": options.many("include"),
         "Mirror": options.text("mirror"),
         "Suite": options.text("suite"),
