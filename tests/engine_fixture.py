@@ -168,10 +168,9 @@ class ScratchEngine:
         subprocess.run(
             ["nft", "delete", "table", "inet", f"nakagin_{self.instance}"], capture_output=True, check=False
         )
-        for group in glob.glob(f"/sys/fs/cgroup/*/{self.cgroup_parent}"):
-            for folder, _, _ in os.walk(group, topdown=False):
-                with contextlib.suppress(OSError):
-                    os.rmdir(folder)
+        for group in sorted(_groups(self.cgroup_parent), key=len, reverse=True):
+            with contextlib.suppress(OSError):
+                os.rmdir(group)
 
     # clients
 
@@ -263,8 +262,7 @@ class ScratchEngine:
         return [
             *(f"process {pid}: {_cmdline(pid)}" for pid in self.processes()),
             *(f"mount {line}" for line in _lines("/proc/self/mountinfo") if str(self.root) in line),
-            *(f"cgroup {path}" for path in glob.glob(f"/sys/fs/cgroup/*/{self.cgroup_parent}")),
-            *(f"cgroup {path}" for path in glob.glob(f"/sys/fs/cgroup/{self.cgroup_parent}")),
+            *(f"cgroup {path}" for path in _groups(self.cgroup_parent)),
             *(f"interface {name}" for name in os.listdir("/sys/class/net") if self.instance in name),
             *(f"network namespace {name}" for name in _listed("/run/netns") if self.instance in name),
             *(f"nft {line}" for line in _nft_tables() if self.instance in line),
@@ -304,6 +302,12 @@ def _listed(path: str) -> list[str]:
     with contextlib.suppress(FileNotFoundError):
         return os.listdir(path)
     return []
+
+
+def _groups(parent: str) -> list[str]:
+    """The parent's folder in every hierarchy (v1, or v2 itself), and what is below it."""
+    tops = [*glob.glob(f"/sys/fs/cgroup/{parent}"), *glob.glob(f"/sys/fs/cgroup/*/{parent}")]
+    return [folder for top in tops for folder, _, _ in os.walk(top)]
 
 
 def _nft_tables() -> list[str]:

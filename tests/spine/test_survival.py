@@ -15,22 +15,22 @@ from tests.spine.observe import init_pid, inspect, is_gone, parent
 pytestmark = pytest.mark.root
 
 # Numbers its lines and tells through a bind mount how far it is: the test can follow it without any engine.
+# In the middle it waits for a sign, so that it lives as long as the test needs it.
 PRINTER = """
 i=0
 while [ $i -lt {lines} ]; do
   echo line $i
   i=$((i+1))
   [ $((i % 50)) = 0 ] && echo $i > /progress/at && usleep 20000
+  while [ $i = {gate} ] && [ ! -e /progress/go ]; do usleep 10000; done
 done
 exit 7
 """
 
 
 def start_printer(engine: ScratchEngine, name: str, progress: Path, lines: int) -> None:
-    mount = f"{progress}:/progress"
-    engine.docker(
-        "run", "-d", "--name", name, "-v", mount, "busybox", "sh", "-c", PRINTER.format(lines=lines)
-    )
+    script = PRINTER.format(lines=lines, gate=lines // 2)
+    engine.docker("run", "-d", "--name", name, "-v", f"{progress}:/progress", "busybox", "sh", "-c", script)
 
 
 def printed(progress: Path) -> int:
@@ -46,6 +46,10 @@ def await_lines(progress: Path, lines: int) -> None:
 
 def await_end(pid: int) -> None:
     await_until(lambda: is_gone(pid), "the program to end")
+
+
+def let_go(progress: Path) -> None:
+    (progress / "go").touch()
 
 
 def expected(lines: int) -> str:
@@ -64,6 +68,7 @@ def test_no_line_is_lost_when_the_engine_dies(own_engine: ScratchEngine, tmp_pat
         engine.restart()
         assert init_pid(engine, "printer") == pid
         assert inspect(engine, "printer", "{{.State.Status}}") == "running"
+    let_go(tmp_path)
     assert engine.docker("wait", "printer").stdout.strip() == "7"
     assert engine.docker("logs", "printer").stdout == expected(lines)
     assert inspect(engine, "printer", "{{.State.Status}} {{.State.ExitCode}}") == "exited 7"
@@ -74,6 +79,7 @@ def test_an_exit_without_an_engine_is_known_afterwards(own_engine: ScratchEngine
     start_printer(engine, "printer", tmp_path, lines)
     pid = init_pid(engine, "printer")
     engine.kill9()
+    let_go(tmp_path)
     await_end(pid)
     engine.restart()
     state = json.loads(inspect(engine, "printer", "{{json .State}}"))
@@ -90,6 +96,7 @@ def test_logs_are_followed_again_after_a_restart(own_engine: ScratchEngine, tmp_
     await_lines(tmp_path, 200)
     engine.kill9()
     engine.restart()
+    let_go(tmp_path)
     assert engine.docker("logs", "-f", "printer").stdout == expected(lines)
 
 
