@@ -53,16 +53,23 @@ def await_request(zygote: socket.socket, monitor: socket.socket, machine: Layout
 def _deliver(request: Message, fds: list[int], monitor: socket.socket, machine: Layout) -> None:
     """Start the container of `request`; tell the engine how it went, hand what lives to the monitor."""
     control = socket.socket(fileno=fds[0])
-    started_at = ""
     try:
         born, more = _bear(request, machine)
-        started_at = born["started_at"]
-        protocol.send(control, {"event": "started", "pid": born["pid"], "started_at": started_at})
-        protocol.send(monitor, {**request, **born, "rootfs": None, "network": None}, [*more, *fds])
     except (NakaginError, OSError) as error:
         code = getattr(error, "exit_code", 125)
-        notes.write_exit(request["run_dir"], notes.exit_document(code, started_at, error=str(error)))
-        protocol.send(control, {"event": "failed", "error": protocol.error_document(error)})
+        notes.write_exit(request["run_dir"], notes.exit_document(code, "", error=str(error)))
+        _tell(control, {"event": "failed", "error": protocol.error_document(error)})
+        return
+    _tell(control, {"event": "started", "pid": born["pid"], "started_at": born["started_at"]})
+    protocol.send(monitor, {**request, **born, "rootfs": None, "network": None}, [*more, *fds])
+
+
+def _tell(control: socket.socket, message: Message) -> None:
+    """Tell the engine, if it is still there: a birth does not depend on it."""
+    try:
+        protocol.send(control, message)
+    except OSError:
+        pass
 
 
 def _bear(request: Message, machine: Layout) -> tuple[Message, list[int]]:
