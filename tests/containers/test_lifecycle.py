@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import glob
 import os
 import secrets
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
 
+from nakagin.cgroups.group import Group
+from nakagin.cgroups.layout import detect
 from nakagin.containers.streams import Stream
 from nakagin.engine import Engine
 from nakagin.errors import CommandFailed, Conflict, Invalid, NotFound, NotModified, Unsupported
@@ -467,9 +470,22 @@ async def test_list_and_prune(engine: Engine) -> None:
     await engine.containers.remove(running, force=True)
 
 
-async def test_the_next_engine_finds_the_living_and_the_dead(tmp_path: Path) -> None:
+@pytest.fixture
+def instance() -> Iterator[str]:
+    """An instance name; whatever a failed test left running under it is ended."""
+    name = "r" + secrets.token_hex(3)
+    yield name
+    layout = detect()
+    parent = Group(f"/nakagin-{name}", layout)
+    for path in glob.glob(f"{layout.hierarchies[0] if layout.hierarchies else layout.v2}/nakagin-{name}/*/"):
+        left = Group(f"/nakagin-{name}/{os.path.basename(path[:-1])}", layout)
+        left.kill()
+        left.remove()
+    parent.remove()
+
+
+async def test_the_next_engine_finds_the_living_and_the_dead(tmp_path: Path, instance: str) -> None:
     """The connections of a first engine are dropped without a word, as by kill -9; a second one takes over."""
-    instance = "r" + secrets.token_hex(3)
     first = Engine(settings(tmp_path, instance))
     await first.start()
     await asyncio.to_thread(bootstrap, first.images, "busybox")
@@ -502,6 +518,8 @@ async def test_the_next_engine_finds_the_living_and_the_dead(tmp_path: Path) -> 
         return all(each.exists() for each in exits)
 
     await until(over)
+    stray = Group(f"/nakagin-{instance}/{'f' * 64}", detect())
+    stray.create()
     second = Engine(settings(tmp_path, instance))
     await second.start()
     second.go_on()
@@ -513,6 +531,7 @@ async def test_the_next_engine_finds_the_living_and_the_dead(tmp_path: Path) -> 
         assert (state["Status"], state["ExitCode"]) == ("exited", 137)
         assert "monitor was killed" in state["Error"]
         assert await gone(second, made), "what was half made is undone"
+        assert not stray.exists(), "what belongs to no container is ended"
 
         async def again() -> bool:
             return bool((await second.containers.inspect(restarted))["RestartCount"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from nakagin.cgroups.group import Group
@@ -77,12 +78,31 @@ async def _remove_anonymous_volumes(around: Surroundings, record: Container) -> 
 
 
 def end_processes(around: Surroundings, record: Container) -> None:
-    """Kill what is left in a container's cgroup, and the cgroup. Blocking; for containers without a monitor."""
-    group = Group(bundle.cgroup_path(record, around.host), around.cgroups)
+    """Kill what is left of a container without a monitor: its cgroup and the runtime's state. Blocking."""
+    _end(around, record.id, bundle.cgroup_path(record, around.host))
+
+
+def end_strays(around: Surroundings, living: Collection[str]) -> None:
+    """The same for everything in the engine's own cgroup that is none of the `living` containers. Blocking."""
+    parent = around.host.cgroup_parent.strip("/")
+    found = set(os.listdir(around.runtime_root()))
+    for hierarchy in {*around.cgroups.hierarchies, around.cgroups.v2} - {""}:
+        try:
+            found.update(
+                entry.name for entry in os.scandir(os.path.join(hierarchy, parent)) if entry.is_dir()
+            )
+        except FileNotFoundError:
+            continue
+    for name in found.difference(living):
+        _end(around, name, f"/{parent}/{name}")
+
+
+def _end(around: Surroundings, id: str, cgroup: str) -> None:
+    group = Group(cgroup, around.cgroups)
     try:
         if group.exists():
             group.kill()
             group.remove()
     except NakaginError:
         pass  # the next engine start tries again
-    shutil.rmtree(os.path.join(around.runtime_root(), record.id), ignore_errors=True)
+    shutil.rmtree(os.path.join(around.runtime_root(), id), ignore_errors=True)

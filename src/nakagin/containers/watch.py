@@ -14,7 +14,7 @@ from nakagin.containers import policy
 from nakagin.containers.health import Probe
 from nakagin.containers.launch import failure, launch, release_shared_memory
 from nakagin.containers.model import NEVER, nanoseconds, now, require
-from nakagin.containers.remove import end_processes, release_run, remove
+from nakagin.containers.remove import end_processes, end_strays, release_run, remove
 from nakagin.errors import NakaginError
 from nakagin.monitor import protocol
 from nakagin.monitor.launch import Monitor
@@ -223,6 +223,8 @@ class Watch:
             elif facts.pid:
                 async with capsule.lock:
                     await self.settle_exit(capsule, await self.last_words(capsule))
+        living = {capsule.id for capsule in self._shelf if capsule.record.running}
+        await asyncio.to_thread(end_strays, self._around, living)
         self._sweep()
 
     async def _finish_removal(self, capsule: Capsule) -> None:
@@ -256,6 +258,8 @@ class Watch:
         """No monitor: it has ended, or it never came to run."""
         words = await self.last_words(capsule)
         record = capsule.record
+        # A monitor that was cut short after it wrote its last words may have left more than those.
+        await asyncio.to_thread(end_processes, self._around, record)
         if record.running or words.get("started_at"):
             await self.settle_exit(capsule, words)
             return
