@@ -253,6 +253,15 @@ def test_failed_create_leaves_nothing(box: Box) -> None:
     assert before
 
 
+def test_too_little_memory_to_start_in_is_told(box: Box) -> None:
+    box.linux["resources"] = {"memory": {"limit": 256 << 10, "swap": 256 << 10}}
+    answer = box.run("true")
+    if answer.code == 0:
+        pytest.skip("it was enough here")
+    assert "limit is too small" in answer.err
+    assert box.call("state", box.id).code == 1
+
+
 def test_unsupported_verbs_say_so(box: Box) -> None:
     assert "CRIU" in box.call("checkpoint", box.id).err
     assert "CRIU" in box.call("restore", box.id).err

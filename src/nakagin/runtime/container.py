@@ -410,7 +410,9 @@ def create(
             child.terminal = -1
         if pid_file:
             rendezvous.write_pid_file(pid_file, child.pid)
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, StepFailed) and not error.hint and group.oom_kills():
+            error.hint = "the kernel killed it for want of memory: the limit is too small to start in"
         for each in reversed(undo):
             _attempt(each, warn)
         raise
