@@ -334,26 +334,3 @@ def test_without_cgroups_nothing_happens_but_warnings() -> None:
     assert (nowhere.pids(), nowhere.oom_kills(), nowhere.frozen(), nowhere.fd()) == ([], 0, False, -1)
     with pytest.raises(Unsupported, match="no freezer"):
         nowhere.freeze()
-
-
-@pytest.mark.alone
-def test_speed(group: Group) -> None:
-    """Making, limiting and removing a group stays below 1.5 and 1 milliseconds (v1, eight hierarchies)."""
-    wanted: Resources = {
-        "devices": [{"allow": False, "access": "rwm"}],
-        "memory": {"limit": 64 * MIB, "swap": 128 * MIB},
-        "cpu": {"shares": 512, "quota": 50000, "period": 100000},
-        "pids": {"limit": 100},
-    }
-    made, removed = [], []
-    for number in range(15):
-        each = Group(f"{group.path}/{number}", group.layout)
-        start = time.perf_counter()
-        each.create()
-        each.apply(plan(wanted, each.layout))
-        made.append(time.perf_counter() - start)
-        start = time.perf_counter()
-        each.remove()
-        removed.append(time.perf_counter() - start)
-    assert sorted(made)[7] < 0.0015
-    assert sorted(removed)[7] < 0.001

@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import os
 import socket
-import statistics
-import time
 
 import pytest
 from tests.network.sandbox import Host, hosts, in_namespace
@@ -96,18 +94,13 @@ def test_loopback_alone() -> None:
         links.loopback_up(host.pid)
 
 
-@pytest.mark.alone
 @in_namespace
-def test_attaching_takes_about_a_millisecond_and_keeps_no_descriptor() -> None:
+def test_attaching_keeps_no_descriptor() -> None:
     make_bridge()
     before = len(os.listdir("/proc/self/fd"))
     with hosts(20) as several:
-        took = []
         descriptors = len(os.listdir("/proc/self/fd"))
         for number, host in enumerate(several, 2):
-            begin = time.perf_counter()
             links.attach(plan(number), host.pid)
-            took.append(time.perf_counter() - begin)
         assert len(os.listdir("/proc/self/fd")) == descriptors
     assert len(os.listdir("/proc/self/fd")) == before
-    assert statistics.median(took) < 0.0045  # about 1 ms; three times that for a loaded machine

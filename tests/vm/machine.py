@@ -59,9 +59,12 @@ def kernel() -> Path:
     if found:
         return found[-1]
     cache.mkdir(parents=True, exist_ok=True)
-    shown = subprocess.run(
-        ["apt-cache", "depends", PACKAGE], capture_output=True, text=True, check=True
-    ).stdout
+    depends = ["apt-cache", "depends", PACKAGE]
+    if subprocess.run(depends, capture_output=True, check=False).returncode:
+        subprocess.run(
+            ["apt-get", "update", "-q"], check=True, capture_output=True
+        )  # a fresh machine has no lists
+    shown = subprocess.run(depends, capture_output=True, text=True, check=True).stdout
     name = next(line.split()[-1] for line in shown.splitlines() if "Depends:" in line)
     subprocess.run(["apt-get", "download", "-q", name], cwd=cache, check=True, capture_output=True)
     package = next(cache.glob(f"{name}_*.deb"))
