@@ -103,8 +103,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 def normal(document: Any) -> Any:
-    """docker keeps -v in a map and so sends Binds in any order."""
+    """docker was seen to send Binds and Env in another order from call to call; the values are compared."""
     host = document["HostConfig"]
+    document["Env"] = sorted(document["Env"] or [])
     host["Binds"] = sorted(host["Binds"] or [])
     return document
 

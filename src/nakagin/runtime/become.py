@@ -12,7 +12,7 @@ import sys
 
 from nakagin.errors import CommandFailed, StepFailed, Unsupported
 from nakagin.kernel import fds, identity, launcher, paths, process, signals
-from nakagin.runtime import sync
+from nakagin.runtime import seal, sync
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from nakagin.runtime.sync import Channel
 
 _NULL = os.makedev(1, 3)
+# Asked at once: later /proc is the container's.
+_SEALED = seal.is_sealed()
 _DAC_OVERRIDE = 1 << identity.CAPABILITIES.index("CAP_DAC_OVERRIDE")
 
 
@@ -199,8 +201,10 @@ def confine(program: Program, filter_: Filter | None, channel: Channel) -> Comma
     default_home(program)
     command = find_command(program)
     _refuse_magic_links(command)
-    # The filter may forbid memory files, so the launcher is made before it.
-    launch = launcher.seal(command, channel.fileno()) if not filter_ or filter_.lets_launch else -1
+    # The filter may forbid memory files, so the launcher is made before it. From a read-only interpreter
+    # (CVE-2019-5736) nothing can be written, and the program is executed directly.
+    wanted = not _SEALED and (not filter_ or filter_.lets_launch)
+    launch = launcher.seal(command, channel.fileno()) if wanted else -1
     present = identity.bounding_mask()
     if filter_ and not program.no_new_privs:
         # Without no_new_privs a filter needs CAP_SYS_ADMIN, so it comes before the capabilities go.
