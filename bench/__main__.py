@@ -46,8 +46,8 @@ def main() -> int:
                 rows += measure(name, engines, folder, rounds)
             except (RuntimeError, OSError, subprocess.SubprocessError, AssertionError) as error:
                 failed.append(f"{name} could not be measured: {error}")
-    print(report.table(rows))
-    print("\n".join([*report.write(rows), *failed]))
+        print(report.table(rows))
+        print("\n".join([*report.write(rows), *failed]), flush=True)
     return 1 if failed else 0
 
 
