@@ -54,7 +54,7 @@ def main() -> int:
 def _start(stack: ExitStack, peers: list[str], folder: str) -> Engines:
     engines: Engines = {}
     for peer in peers:
-        engine = PEERS[peer](parent=folder)
+        engine = PEERS[peer](parent=folder, log_level="info")
         stack.callback(_close, engine)
         engine.start()
         engine.bootstrap_busybox()
