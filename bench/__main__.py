@@ -46,15 +46,15 @@ def main() -> int:
                 rows += measure(name, engines, folder, rounds)
             except (RuntimeError, OSError, subprocess.SubprocessError, AssertionError) as error:
                 failed.append(f"{name} could not be measured: {error}")
-    print(report.table(rows))
-    print("\n".join([*report.write(rows), *failed]))
+        print(report.table(rows))
+        print("\n".join([*report.write(rows), *failed]), flush=True)
     return 1 if failed else 0
 
 
 def _start(stack: ExitStack, peers: list[str], folder: str) -> Engines:
     engines: Engines = {}
     for peer in peers:
-        engine = PEERS[peer](parent=folder)
+        engine = PEERS[peer](parent=folder, log_level="info")
         stack.callback(_close, engine)
         engine.start()
         engine.bootstrap_busybox()

@@ -14,7 +14,7 @@ import tarfile
 from functools import cache
 from pathlib import Path
 
-from tests.engine_fixture import ScratchEngine, await_until
+from tests.engine_fixture import ScratchEngine
 
 
 class ScratchDockerd(ScratchEngine):
@@ -59,8 +59,8 @@ class ScratchDockerd(ScratchEngine):
         for group in glob.glob(f"/sys/fs/cgroup/*/{self.cgroup_parent}"):
             for folder, _, _ in os.walk(group, topdown=False):
                 os.rmdir(folder)
-        _ip("link", "delete", self.bridge)
-        await_until(lambda: not os.path.exists(f"/sys/class/net/{self.bridge}"), "the bridge to go")
+        if os.path.exists(f"/sys/class/net/{self.bridge}"):
+            _ip("link", "delete", self.bridge)
         return found
 
     def bootstrap_busybox(self, name: str = "busybox") -> str:

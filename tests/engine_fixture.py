@@ -53,7 +53,7 @@ class ScratchEngine:
 
     name = "nakagin"
 
-    def __init__(self, *arguments: str, parent: str = "/var/tmp") -> None:
+    def __init__(self, *arguments: str, parent: str = "/var/tmp", log_level: str = "debug") -> None:
         self.instance = "t" + secrets.token_hex(3)
         # short: a unix socket's path has 107 bytes
         self.root = Path(tempfile.mkdtemp(prefix=f"nk-{self.instance}-", dir=parent))
@@ -62,6 +62,7 @@ class ScratchEngine:
         self.socket = self.root / "api.sock"
         self.log = self.root / "log"
         self.arguments = arguments
+        self.log_level = log_level
         self.process: subprocess.Popen[bytes] | None = None
         self._clients: list[DockerClient] = []
 
@@ -73,7 +74,7 @@ class ScratchEngine:
             sys.executable, "-m", "nakagin.daemon",
             "--data-root", str(self.data_root), "--exec-root", str(self.exec_root),
             "-H", self.host, "--instance", self.instance, "--pidfile", str(self.root / "pid"),
-            "--log-level", "debug", *self.arguments,
+            "--log-level", self.log_level, *self.arguments,
         ]  # fmt: skip
 
     def start(self) -> None:

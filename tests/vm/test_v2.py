@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,10 @@ def test_cgroup_v2_in_a_virtual_machine(tmp_path: Path) -> None:
         pytest.skip(f"{machine.QEMU} is not installed (apt-get install qemu-system-x86)")
     if not shutil.which("apt-get"):
         pytest.skip("the kernel comes from a Debian package")
+    try:
+        machine.kernel()
+    except (subprocess.CalledProcessError, StopIteration):
+        pytest.skip(f"apt knows no {machine.PACKAGE} (apt-get update)")
     files = [*(ROOT / "src/nakagin").rglob("*.py"), *(ROOT / name for name in TESTS)]
     files += [
         path for path in (ROOT / "tests/__init__.py", ROOT / "tests/cgroups/conftest.py") if path.exists()
