@@ -34,12 +34,12 @@ _INIT = """
 import ctypes, os, sys
 libc = ctypes.CDLL(None)
 for kind, place in (
-    ("proc", "/proc"), ("sysfs", "/sys"), ("devtmpfs", "/dev"), ("tmpfs", "/tmp"),
-    ("cgroup2", "/sys/fs/cgroup"),
+    ("proc", "/proc"), ("sysfs", "/sys"), ("devtmpfs", "/dev"), ("cgroup2", "/sys/fs/cgroup"),
 ):
     os.makedirs(place, exist_ok=True)
     if libc.mount(kind.encode(), place.encode(), kind.encode(), 0, None):
         print("cannot mount", place)
+os.makedirs("/tmp", exist_ok=True)  # the archive is in memory as it is, and the project may lie there
 pid = os.fork()
 if pid == 0:
     os.environ.update(PATH="/usr/bin:/bin", HOME="/tmp", PYTHONPATH="@PATH@", PYTHONDONTWRITEBYTECODE="1")
