@@ -104,8 +104,8 @@ def test_a_file_of_a_package(tmp_path: Path) -> None:
 
 LINES = """\
 # a comment
-deb http://deb.debian.org/debian bookworm main contrib # more
-deb-src http://deb.debian.org/debian bookworm main
+deb http://mirror.example/debian bookworm main contrib # more
+deb-src http://mirror.example/debian bookworm main
 deb [arch=amd64 signed-by=/k.gpg] http://sec.example/ bookworm-security main
 deb https://other.example/apt nodistro main
 """
@@ -146,7 +146,7 @@ def test_sources_of_this_machine() -> None:
     assert stanzas[2].signed_by == ""
     chosen = aptsources.of_suite(lines + stanzas, "bookworm")
     assert [source.line() for source in chosen] == [
-        "deb http://deb.debian.org/debian bookworm main",
+        "deb http://mirror.example/debian bookworm main",
         "deb [signed-by=/k.gpg] http://sec.example/ bookworm-security main",
         "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://a.example/debian bookworm-updates main",
     ]
@@ -179,7 +179,7 @@ def test_without_mmdebstrap(images: Images, monkeypatch: pytest.MonkeyPatch, tmp
 @pytest.mark.parametrize(
     ("complaint", "hint"),
     [
-        ("E: apt-get update failed: Could not resolve 'deb.debian.org'", "out of reach"),
+        ("E: apt-get update failed: Could not resolve 'mirror.example'", "out of reach"),
         ("E: Unable to locate package nonesuch", "has no such package"),
     ],
 )

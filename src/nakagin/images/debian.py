@@ -78,7 +78,7 @@ def recipe(packages: Sequence[str], suite: str, variant: str, epoch: int | None,
         if not _PACKAGE.fullmatch(package):
             raise Invalid(f"invalid package name {package!r}")
     if mirror and not _MIRROR.fullmatch(mirror):
-        raise Invalid(f"invalid mirror {mirror!r}", hint="e.g. http://deb.debian.org/debian")
+        raise Invalid(f"invalid mirror {mirror!r}", hint="e.g. http://HOST/debian")
     if mirror:
         sources = [Source(mirror, suite, ("main",), _KEYRING if os.path.exists(_KEYRING) else "")]
     else:
