@@ -41,6 +41,14 @@ bench: ## Nakagin and dockerd side by side, as root; QUICK=1 for a look, ONLY=ex
 	@tools/setup bench
 	@$(BIN)/python -m bench $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY))
 
+clients: setup-test ## clients and servers of others: testcontainers, python-on-whales, dockerode, PostgreSQL, Redis
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --editable ".[clients]"
+	@NAKAGIN_CLIENTS=1 $(BIN)/python -m pytest -q -n 0 --timeout 3600 tests/clients
+
+projects: setup-test ## real projects with their own tools: init, build, an answer; a base image once; some 20 minutes
+	@test -e /var/tmp/nakagin-test-projects/base.tar || $(BIN)/python -m tests.building.projects
+	@$(BIN)/python -m pytest -q -n 0 --timeout 3600 --projects tests/building/test_projects.py tests/init/test_projects.py
+
 chaos: setup-test ## 300 random kill -9 of the engine, then nothing may be left; ROUNDS=n for another number
 	@$(BIN)/python -m pytest -q -n 0 --timeout 3600 --chaos-rounds $(or $(ROUNDS),300) tests/spine/test_chaos.py
 
@@ -48,4 +56,4 @@ clean: ## removes .venv and every cache of the tools
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help setup setup-test demo demo-clean test lint format bench chaos clean
+.PHONY: help setup setup-test demo demo-clean test lint format bench clients projects chaos clean

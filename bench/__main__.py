@@ -8,16 +8,17 @@ import signal
 import subprocess
 import sys
 from contextlib import ExitStack
+from pathlib import Path
 
 from tests.dockerd_fixture import ScratchDockerd
 from tests.engine_fixture import ScratchEngine
 
-from bench import report, shelter
+from bench import debian, report, shelter
 from bench.measure import Row, say
-from bench.scenarios import SCENARIOS, Engines, measure
+from bench.scenarios import ALONE, SCENARIOS, Engines, measure
 
 PEERS = {"nakagin": ScratchEngine, "dockerd": ScratchDockerd}
-NAMES = (*SCENARIOS, "runtime")
+NAMES = (*SCENARIOS, *ALONE)
 
 
 def main() -> int:
@@ -33,6 +34,8 @@ def main() -> int:
         return 1
     folder = shelter.enter()
     if folder is None:
+        if {"archives", "transfer"} & set(options.only.split(",")):
+            debian.archive()  # made here, as the shelter has no network
         return shelter.run_inside(sys.argv[1:])
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     rounds = options.rounds or (6 if options.quick else 20)
@@ -40,7 +43,7 @@ def main() -> int:
     rows: list[Row] = []
     failed: list[str] = []
     with ExitStack() as stack:
-        engines = _start(stack, options.peers.split(","), folder) if set(names) - {"runtime"} else {}
+        engines = _start(stack, options.peers.split(","), folder) if set(names) - ALONE.keys() else {}
         for name in names:
             try:
                 rows += measure(name, engines, folder, rounds)
@@ -55,6 +58,7 @@ def _start(stack: ExitStack, peers: list[str], folder: str) -> Engines:
     engines: Engines = {}
     for peer in peers:
         engine = PEERS[peer](parent=folder, log_level="info")
+        engine.exec_root = Path(shelter.run_root(folder)) / engine.instance
         stack.callback(_close, engine)
         engine.start()
         engine.bootstrap_busybox()

@@ -13,8 +13,9 @@ from tests.engine_fixture import docker_cli
 
 from bench.measure import Row
 
-PEERS = ("nakagin", "dockerd", "runc", "crun", "floor")
-COLOURS = dict(zip(PEERS, ("#c2410c", "#2563eb", "#0d9488", "#7c3aed", "#6b7280"), strict=True))
+PEERS = ("nakagin", "dockerd", "podman", "runc", "crun", "docker-registry", "floor")
+_COLOURS = ("#c2410c", "#2563eb", "#be185d", "#0d9488", "#7c3aed", "#0369a1", "#6b7280")
+COLOURS = dict(zip(PEERS, _COLOURS, strict=True))
 
 
 def table(rows: Sequence[Row]) -> str:

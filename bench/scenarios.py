@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
 from functools import partial
 
 from tests.engine_fixture import ScratchEngine
 
-from bench import containers, runtimes
+from bench import archives, builds, containers, dns, files, operations, registry, runtimes, stacks, transfer
+from bench import network as packets
 from bench.measure import Row, in_turns, say
 from bench.memory import megabytes
 from bench.wire import Connection
@@ -96,6 +98,52 @@ def idle(engines: Engines, rounds: int) -> list[Row]:
     return rows
 
 
+def names(engines: Engines, rounds: int) -> list[Row]:
+    """Look-ups of containers' names from inside a container on a user network, and what a door costs a start."""
+    for engine in engines.values():
+        engine.docker("network", "create", "bench-names")
+        for name in ("asker", "target", "one", "two", "three"):
+            alias = ("--network-alias", "service") if name in {"one", "two", "three"} else ()
+            engine.docker(
+                "run", "-d", "--name", name, "--network", "bench-names", *alias, "busybox", "sleep", "100000"
+            )
+    figures: dict[str, list[dict[str, float]]] = {peer: [] for peer in engines}
+    for _ in range(max(2, rounds // 4)):
+        for peer, engine in engines.items():
+            pid = int(engine.docker("inspect", "-f", "{{.State.Pid}}", "asker").stdout)
+            figures[peer].append(dns.from_inside(pid))
+    starts = {
+        f"{peer}": partial(containers.docker_run, engine, "bench-names") for peer, engine in engines.items()
+    }
+    samples = in_turns(starts, rounds)
+    for engine in engines.values():
+        engine.remove_containers()
+        engine.docker("network", "rm", "bench-names")
+
+    def of(key: str) -> dict[str, list[float]]:
+        return {peer: [each[key] for each in found] for peer, found in figures.items()}
+
+    return [
+        Row("DNS look-ups", "/s", of("per_second"), target=10_000, absolute=True, higher_is_better=True),
+        Row("DNS look-up, p50", "ms", of("p50")),
+        Row("DNS look-up, p99", "ms", of("p99"), target=5, absolute=True),
+        Row("DNS look-ups lost", "", of("lost"), target=0, absolute=True),
+        Row("docker run --rm (user network)", "ms", samples),
+    ]
+
+
+def build(engines: Engines, rounds: int) -> list[Row]:
+    """Images from Dockerfiles."""
+    with tempfile.TemporaryDirectory(prefix="nkb-", dir="/var/tmp") as folder:
+        return builds.rows(engines, folder, rounds)
+
+
+def compose(engines: Engines, rounds: int) -> list[Row]:
+    """Projects of many services."""
+    with tempfile.TemporaryDirectory(prefix="nkb-", dir="/var/tmp") as folder:
+        return stacks.rows(engines, folder, max(2, rounds // 4))
+
+
 def runtime(folder: str, rounds: int) -> list[Row]:
     """`nakagin-runtime run` against runc and crun, and the floor."""
     deeds, notes = runtimes.deeds(folder)
@@ -104,11 +152,26 @@ def runtime(folder: str, rounds: int) -> list[Row]:
 
 
 SCENARIOS: dict[str, Callable[[Engines, int], list[Row]]] = {
-    "run": run_by_cli, "api": api_cycle, "exec": execs, "parallel": parallel, "idle": idle,
+    "run": run_by_cli, "api": api_cycle, "exec": execs, "parallel": parallel, "idle": idle, "names": names,
+    "files": files.rows,
+    "build": build,
+    "logs": operations.logs, "removal": operations.removal, "crowd": operations.crowd,
+    "compose": compose,
 }  # fmt: skip
+
+# These need no engine.
+ALONE: dict[str, Callable[[str, int], list[Row]]] = {
+    "archives": lambda _, rounds: archives.rows(rounds),
+    "network": packets.measure,
+    "registry": registry.throughput,
+    "runtime": runtime,
+    "transfer": lambda _, rounds: transfer.rows(rounds),
+}
 
 
 def measure(name: str, engines: Engines, folder: str, rounds: int) -> list[Row]:
-    """The rows of one scenario; of `runtime` too, which needs no engine."""
+    """The rows of one scenario."""
     say(f"measuring {name} …")
-    return runtime(folder, rounds) if name == "runtime" else SCENARIOS[name](engines, rounds)
+    if name in ALONE:
+        return ALONE[name](folder, rounds)
+    return SCENARIOS[name](engines, rounds)

@@ -5,6 +5,7 @@ The outer process waits and removes the two things that outlive a namespace: fol
 
 from __future__ import annotations
 
+import compileall
 import contextlib
 import glob
 import os
@@ -15,12 +16,17 @@ import sys
 import tempfile
 import time
 
+import nakagin
+
 INSIDE = "NAKAGIN_BENCH_FOLDER"
 
 
 def run_inside(arguments: list[str]) -> int:
     """Run the bench again inside a new shelter; its exit code."""
     folder = tempfile.mkdtemp(prefix="nakagin-bench-", dir="/var/tmp")
+    # As pip installs it; a shell that forbids bytecode would have each call of the command line compile its sources.
+    compileall.compile_dir(os.path.dirname(nakagin.__file__), quiet=2)
+    surroundings = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     argv = [
         "unshare", "--pid", "--fork", "--kill-child", "--mount", "--mount-proc", "--net",
         "tini", "-g", "--", sys.executable, "-m", "bench", *arguments,
@@ -28,7 +34,7 @@ def run_inside(arguments: list[str]) -> int:
     ignored = signal.signal(signal.SIGINT, signal.SIG_IGN)  # the inner process cleans up; we wait for it
     try:
         return subprocess.run(
-            argv, env={**os.environ, INSIDE: folder}, check=False,
+            argv, env={**surroundings, INSIDE: folder}, check=False,
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         ).returncode  # fmt: skip
     finally:
@@ -50,7 +56,15 @@ def enter() -> str | None:
     ):  # fmt: skip
         subprocess.run(command.split(), check=True)
     os.rmdir(groups)
+    # What an engine keeps only while it runs lies on /run, and that is a tmpfs on every machine.
+    os.mkdir(run_root(folder))
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", run_root(folder)], check=True)
     return folder
+
+
+def run_root(folder: str) -> str:
+    """Where the engines' exec roots lie."""
+    return os.path.join(folder, "run")
 
 
 def _sweep(folder: str) -> None:

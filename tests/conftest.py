@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import secrets
 from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 
 import pytest
 from docker import DockerClient
+from hypothesis import HealthCheck, settings
 
 from tests.engine_fixture import ScratchEngine
+from tests.forked import run_forked
+
+# a busy machine is no failure, and the same sources get the same verdict: new examples come with --fuzz-rounds
+settings.register_profile(
+    "shared", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile("exploring", settings.get_profile("shared"), derandomize=False)
+settings.load_profile("shared")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -20,7 +32,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="nakagin",
         help="what the black-box tests face; dockerd shows that they ask for what Docker does",
     )
+    parser.addoption(
+        "--projects",
+        action="store_true",
+        help="build the real projects too: minutes, and a base image made once",
+    )
+    parser.addoption("--fuzz-rounds", type=int, default=1, help="how many times as long the fuzzing goes on")
     parser.addoption("--chaos-rounds", type=int, default=25, help="how many kill -9 the engine must survive")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """With --fuzz-rounds the property tests look for examples that no run had before."""
+    if config.getoption("--fuzz-rounds") > 1:
+        settings.load_profile("exploring")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -33,6 +57,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("root"):
             item.add_marker(skip)
+
+
+@pytest.hookimpl(wrapper=False, tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Tests marked `forked` run in a child with one thread."""
+    if pyfuncitem.get_closest_marker("forked") is None:
+        return None
+    names = inspect.signature(pyfuncitem.obj).parameters
+    arguments = {name: pyfuncitem.funcargs[name] for name in names}
+    run_forked(partial(pyfuncitem.obj, **arguments))
+    return True
 
 
 def scratch_engine(config: pytest.Config, *arguments: str) -> ScratchEngine:
@@ -50,28 +85,30 @@ def close_clean(engine: ScratchEngine) -> None:
     assert not found, "left behind:\n" + "\n".join(found)
 
 
-@pytest.fixture(scope="session")
-def engine(pytestconfig: pytest.Config) -> Iterator[ScratchEngine]:
-    """The worker's engine, with a busybox image. Tests may not stop it; see `own_engine`."""
-    engine = scratch_engine(pytestconfig)
+@contextmanager
+def running_engine(config: pytest.Config, *arguments: str) -> Iterator[ScratchEngine]:
+    """A scratch engine with these flags and a busybox image; what it leaves behind fails the test."""
+    engine = scratch_engine(config, *arguments)
     try:
         engine.start()
         engine.bootstrap_busybox()
         yield engine
     finally:
         close_clean(engine)
+
+
+@pytest.fixture(scope="session")
+def engine(pytestconfig: pytest.Config) -> Iterator[ScratchEngine]:
+    """The worker's engine, with a busybox image. Tests may not stop it; see `own_engine`."""
+    with running_engine(pytestconfig) as engine:
+        yield engine
 
 
 @pytest.fixture
 def own_engine(pytestconfig: pytest.Config) -> Iterator[ScratchEngine]:
     """An engine for one test that kills, restarts or fills it; with a busybox image."""
-    engine = scratch_engine(pytestconfig)
-    try:
-        engine.start()
-        engine.bootstrap_busybox()
+    with running_engine(pytestconfig) as engine:
         yield engine
-    finally:
-        close_clean(engine)
 
 
 @pytest.fixture(scope="session")

@@ -33,6 +33,12 @@ def await_until(true: Callable[[], object], what: str, seconds: float = 20.0) ->
         time.sleep(0.01)
 
 
+def forget_nameless(engine: ScratchEngine) -> None:
+    """Take away what other tests left without a tag."""
+    if left := engine.docker("images", "-q", "-f", "dangling=true").stdout.split():
+        engine.docker("rmi", "-f", *left)
+
+
 @cache
 def docker_cli() -> str:
     """The newest docker command line of PATH and /usr/local/bin (which a bare PATH hides)."""
@@ -84,7 +90,7 @@ class ScratchEngine:
                 self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 env={**os.environ, "NAKAGIN_SCRATCH": self.instance}, start_new_session=True,
             )  # fmt: skip
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while not self.answers():
             if self.process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"the engine did not start:\n{self.log_tail()}")
@@ -169,7 +175,7 @@ class ScratchEngine:
         subprocess.run(
             ["nft", "delete", "table", "inet", f"nakagin_{self.instance}"], capture_output=True, check=False
         )
-        for group in sorted(_groups(self.cgroup_parent), key=len, reverse=True):
+        for group in sorted(control_groups(self.cgroup_parent), key=len, reverse=True):
             with contextlib.suppress(OSError):
                 os.rmdir(group)
 
@@ -263,7 +269,8 @@ class ScratchEngine:
         return [
             *(f"process {pid}: {_cmdline(pid)}" for pid in self.processes()),
             *(f"mount {line}" for line in _lines("/proc/self/mountinfo") if str(self.root) in line),
-            *(f"cgroup {path}" for path in _groups(self.cgroup_parent)),
+            *(f"loop device over {path}" for path in _loop_files() if str(self.root) in path),
+            *(f"cgroup {path}" for path in control_groups(self.cgroup_parent)),
             *(f"interface {name}" for name in os.listdir("/sys/class/net") if self.instance in name),
             *(f"network namespace {name}" for name in _listed("/run/netns") if self.instance in name),
             *(f"nft {line}" for line in _nft_tables() if self.instance in line),
@@ -299,13 +306,21 @@ def _lines(path: str) -> list[str]:
     return Path(path).read_text().splitlines()
 
 
+def _loop_files() -> list[str]:
+    found = []
+    for path in glob.glob("/sys/block/loop*/loop/backing_file"):
+        with contextlib.suppress(OSError):  # detached meanwhile
+            found.append(Path(path).read_text().strip())
+    return found
+
+
 def _listed(path: str) -> list[str]:
     with contextlib.suppress(FileNotFoundError):
         return os.listdir(path)
     return []
 
 
-def _groups(parent: str) -> list[str]:
+def control_groups(parent: str) -> list[str]:
     """The parent's folder in every hierarchy (v1, or v2 itself), and what is below it."""
     tops = [*glob.glob(f"/sys/fs/cgroup/{parent}"), *glob.glob(f"/sys/fs/cgroup/*/{parent}")]
     return [folder for top in tops for folder, _, _ in os.walk(top)]

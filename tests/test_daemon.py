@@ -14,11 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from nakagin.daemon import keys_of, listen, make_parser, settings_from
+from nakagin.daemon import listen, settings_from
+from nakagin.engineflags import FLAGS, keys_of, make_parser
 from nakagin.errors import Invalid, Unavailable
 from nakagin.settings import Settings
-
-SURFACE_ONLY = {"help", "validate", "version", "config-file"}
 
 
 def parsed(*argv: str) -> dict[str, object]:
@@ -56,18 +55,24 @@ def test_bad_flag_values(argv: list[str]) -> None:
 
 
 def test_every_flag_has_a_setting() -> None:
+    examples = {
+        "default-shm-size": "1m",
+        "default-address-pool": ["base=1,size=2"],
+        "default-network-opt": ["b=a=b"],
+    }
     known = set(Settings.__struct_encode_fields__)
-    for action in make_parser()._actions:
-        if action.dest in SURFACE_ONLY:
-            continue
-        name = action.option_strings[0].removeprefix("--")
-        value = {"--default-shm-size": "1m", "--default-address-pool": ["base=1,size=2"]}.get(
-            action.option_strings[0]
-        )
-        assert (
-            set(keys_of({name: value or (["a=1"] if type(action).__name__ == "_AppendAction" else "1")}))
-            <= known
-        ), name
+    for flag in (flag for section in FLAGS.values() for flag in section if flag.name != "config-file"):
+        value = examples.get(flag.name) or (["a=1"] if flag.key else "1")
+        assert set(keys_of({flag.name: value})) <= known, flag.name
+
+
+def test_help_tells_what_each_flag_does() -> None:
+    said = make_parser().format_help()
+    assert "-H, --host ADDRESS " in said
+    assert "-D, --debug [true|false] " in said
+    for title, flags in FLAGS.items():
+        assert f"\n{title}:\n" in said
+        assert all(flag.help for flag in flags), title
 
 
 def test_flags_and_file_together(tmp_path: Path) -> None:
@@ -104,6 +109,17 @@ def test_addresses(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     if os.geteuid() == 0:
         with pytest.raises(Invalid, match="group no-such-group not found"):
             listen(f"unix://{tmp_path}/s", Settings(group="no-such-group"))
+
+
+@pytest.mark.root
+def test_the_default_group_need_not_exist(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def no_group(name: str) -> None:
+        raise KeyError(name)
+
+    monkeypatch.setattr("grp.getgrnam", no_group)
+    (sock,) = listen(f"unix://{tmp_path}/s", Settings())
+    with sock:
+        assert stat.S_IMODE(os.stat(tmp_path / "s").st_mode) == 0o600
 
 
 def run(*argv: str) -> subprocess.CompletedProcess[str]:
@@ -165,3 +181,13 @@ def test_a_read_only_root_is_told(tmp_path: Path) -> None:
     assert "cannot write to /proc/nakagin" in refused.stderr
     assert "--data-root" in refused.stderr
     assert time.monotonic() - started < 30
+
+
+@pytest.mark.root
+def test_systemd_cannot_make_cgroups_where_it_does_not_run(tmp_path: Path) -> None:
+    if os.path.isdir("/run/systemd/system"):
+        pytest.skip("systemd runs this machine")
+    roots = ("--data-root", str(tmp_path / "data"), "--exec-root", str(tmp_path / "exec"))
+    done = run(*roots, "--exec-opt", "native.cgroupdriver=systemd")
+    assert done.returncode == 1
+    assert "systemd cannot be asked for a scope: it does not run this machine" in done.stderr

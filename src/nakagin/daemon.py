@@ -6,9 +6,9 @@ Flag names are dockerd's. Containers keep running when this process ends (live-r
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import contextlib
+import gc
 import grp
 import json
 import logging
@@ -19,9 +19,9 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+from nakagin.engineflags import keys_of, make_parser
 from nakagin.errors import Invalid, NakaginError, Unavailable
-from nakagin.settings import CONFIG_FILE, Settings, read_config_file, settle
-from nakagin.spec.size import parse_size
+from nakagin.settings import CONFIG_FILE, GROUP, Settings, read_config_file, settle
 
 if TYPE_CHECKING:
     import ssl
@@ -31,79 +31,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("nakagin")
 
 _FD_START = 3  # SD_LISTEN_FDS_START, sd_listen_fds(3)
-_BACKLOG = 512
-
-
-def _words(text: str) -> list[str]:
-    return text.split()
-
-
-_WORDS = _words("""
-bip bip6 bridge cgroup-parent config-file containerd containerd-namespace containerd-plugins-namespace
-data-root default-cgroupns-mode default-gateway default-gateway-v6 default-ipc-mode default-runtime
-default-shm-size exec-root fixed-cidr fixed-cidr-v6 group host-gateway-ip http-proxy https-proxy init-path
-instance ip log-driver log-format log-level metrics-addr no-proxy pidfile seccomp-profile storage-driver
-swarm-default-advertise-addr tlscacert tlscert tlskey userland-proxy-path userns-remap
-""")
-_NUMBERS = _words("""
-cpu-rt-period cpu-rt-runtime max-concurrent-downloads max-concurrent-uploads max-download-attempts mtu
-network-control-plane-mtu shutdown-timeout
-""")
-_SWITCHES = _words("""
-allow-direct-routing cri-containerd debug experimental icc init ip-forward ip-forward-no-drop ip-masq
-ip6tables iptables ipv6 live-restore no-new-privileges raw-logs rootless selinux-enabled tls tlsverify
-userland-proxy
-""")
-#: Repeatable flags, and the key of daemon.json that they fill.
-_LISTS = {
-    "authorization-plugin": "authorization-plugins", "cdi-spec-dir": "cdi-spec-dirs", "dns": "dns",
-    "dns-opt": "dns-opts", "dns-search": "dns-search", "exec-opt": "exec-opts", "host": "hosts",
-    "insecure-registry": "insecure-registries", "label": "labels", "node-generic-resource": "node-generic-resources",
-    "registry-mirror": "registry-mirrors", "storage-opt": "storage-opts",
-}  # fmt: skip
-_MAPS = {"log-opt": "log-opts", "feature": "features", "default-network-opt": "default-network-opts"}
-_SHORT = {
-    "debug": "-D",
-    "group": "-G",
-    "host": "-H",
-    "log-level": "-l",
-    "pidfile": "-p",
-    "storage-driver": "-s",
-}
-_PROXIES = {"http-proxy", "https-proxy", "no-proxy"}
-
-
-def make_parser() -> argparse.ArgumentParser:
-    """dockerd's flags and --instance; see `nakagin.settings` for what becomes of each."""
-    parser = argparse.ArgumentParser(
-        prog="nakagin engine", allow_abbrev=False, argument_default=argparse.SUPPRESS,
-        description="Run the Nakagin engine. Flags may also be keys of the configuration file.",
-    )  # fmt: skip
-    names = (
-        _WORDS
-        + _NUMBERS
-        + list(_LISTS)
-        + list(_MAPS)
-        + ["add-runtime", "default-address-pool", "default-ulimit"]
-    )
-    for name in sorted(names):
-        flags = [f"--{name}", *([_SHORT[name]] if name in _SHORT else [])]
-        if name in _NUMBERS:
-            parser.add_argument(*flags, dest=name, type=int, metavar="N")
-        elif name in _WORDS:
-            parser.add_argument(*flags, dest=name, metavar="VALUE")
-        else:
-            parser.add_argument(*flags, dest=name, action="append", metavar="VALUE")
-    for name in _SWITCHES:
-        flags = [f"--{name}", *([_SHORT[name]] if name in _SHORT else [])]
-        parser.add_argument(*flags, dest=name, nargs="?", const="true", metavar="true|false")
-    parser.add_argument(
-        "--validate", dest="validate", action="store_true", help="check the configuration and exit"
-    )
-    parser.add_argument(
-        "-v", "--version", dest="version", action="store_true", help="print the version and exit"
-    )
-    return parser
+# As dockerd: connections that wait to be taken; beyond it, impatient clients are turned away.
+_BACKLOG = 4096
 
 
 def settings_from(argv: list[str]) -> tuple[Settings, dict[str, Any]]:
@@ -112,64 +41,6 @@ def settings_from(argv: list[str]) -> tuple[Settings, dict[str, Any]]:
     path = given.get("config-file", CONFIG_FILE)
     config = read_config_file(path, required="config-file" in given)
     return settle(keys_of(given), config, path), given
-
-
-def keys_of(given: dict[str, Any]) -> dict[str, Any]:
-    """Flags as keys of daemon.json."""
-    keys: dict[str, Any] = {}
-    for name, value in given.items():
-        if name in {"config-file", "validate", "version"}:
-            continue
-        if name in _SWITCHES:
-            keys[name] = _boolean(name, value)
-        elif name in _LISTS:
-            keys[_LISTS[name]] = value
-        elif name in _MAPS:
-            keys[_MAPS[name]] = dict(_pair(name, text) for text in value)
-        elif name in _PROXIES:
-            keys.setdefault("proxies", {})[name] = value
-        elif name == "add-runtime":
-            keys["runtimes"] = {key: {"path": path} for key, path in (_pair(name, text) for text in value)}
-        elif name == "default-address-pool":
-            keys["default-address-pools"] = [_address_pool(text) for text in value]
-        elif name == "default-ulimit":
-            keys["default-ulimits"] = dict(_ulimit(text) for text in value)
-        elif name == "default-shm-size":
-            keys[name] = parse_size(value)
-        else:
-            keys[name] = value
-    return keys
-
-
-def _boolean(name: str, text: str) -> bool:
-    if text.lower() not in {"true", "false", "1", "0", "t", "f"}:
-        raise Invalid(f'invalid boolean value "{text}" for --{name}')
-    return text.lower() in {"true", "1", "t"}
-
-
-def _pair(name: str, text: str) -> tuple[str, str]:
-    key, separator, value = text.partition("=")
-    if not separator or not key:
-        raise Invalid(f'invalid argument "{text}" for --{name}', hint="NAME=VALUE")
-    return key, value
-
-
-def _address_pool(text: str) -> dict[str, Any]:
-    parts = dict(_pair("default-address-pool", part) for part in text.split(","))
-    if set(parts) != {"base", "size"} or not parts["size"].isdecimal():
-        raise Invalid(
-            f'invalid argument "{text}" for --default-address-pool', hint="base=10.10.0.0/16,size=24"
-        )
-    return {"base": parts["base"], "size": int(parts["size"])}
-
-
-def _ulimit(text: str) -> tuple[str, dict[str, Any]]:
-    name, values = _pair("default-ulimit", text)
-    soft, _, hard = values.partition(":")
-    try:
-        return name, {"Name": name, "Soft": int(soft), "Hard": int(hard or soft)}
-    except ValueError:
-        raise Invalid(f'invalid argument "{text}" for --default-ulimit', hint="NAME=SOFT[:HARD]") from None
 
 
 # -- sockets -----------------------------------------------------------------------------------------
@@ -212,7 +83,7 @@ def _listen_unix(path: str, group: str) -> socket.socket:
         os.chmod(path, 0o660)
     except KeyError:
         # The default group need not exist: then the socket is root's alone.
-        if group != Settings.group:
+        if group != GROUP:
             os.unlink(path)
             sock.close()
             raise Invalid(
@@ -237,15 +108,7 @@ def _listen_tcp(rest: str, settings: Settings) -> socket.socket:
     )
     number = int(port) if port.isdecimal() else (2376 if settings.tls or settings.tlsverify else 2375)
     host = (host or "127.0.0.1").strip("[]")
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        sock.bind((host, number))
-        sock.listen(_BACKLOG)
-    except OSError:
-        sock.close()
-        raise
+    sock = _bind(host, number)
     if not settings.tlsverify and host not in {"127.0.0.1", "::1", "localhost"}:
         log.warning(
             "the API on tcp://%s:%d is open to everybody who reaches it: whoever does is root here",
@@ -253,6 +116,27 @@ def _listen_tcp(rest: str, settings: Settings) -> socket.socket:
             number,
         )
     return sock
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind((host, port))
+        sock.listen(_BACKLOG)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def listen_for_metrics(address: str) -> socket.socket:
+    """The listening socket of --metrics-addr HOST:PORT. Raises Unavailable."""
+    host, _, port = address.rpartition(":")
+    try:
+        return _bind(host.strip("[]"), int(port))
+    except OSError as error:
+        raise Unavailable(f"cannot listen on the metrics address {address}: {error.strerror}") from None
 
 
 def _inherited_sockets() -> list[socket.socket]:
@@ -324,6 +208,9 @@ async def serve(settings: Settings) -> None:
     """Run the engine and its API until SIGTERM or SIGINT."""
     # Before the heavy imports: the zygote is made from what is loaded now.
     from nakagin.engine import Engine
+    from nakagin.kernel import heap
+
+    heap.share_one()
 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -335,38 +222,58 @@ async def serve(settings: Settings) -> None:
         await engine.start()
         # Stale ones are overwritten: the locks on both roots already say that no other engine is there.
         _write_pid(settings.pid_file)
-        runner = await _open_doors(engine, settings)
+        runners = await _open_doors(engine, settings)
         try:
             engine.go_on()
             notify("READY=1")
             log.info("API listen on %s", ", ".join(settings.address))
+            # What is there now stays: no later collection need look at it.
+            gc.collect()
+            gc.freeze()
+            heap.trim()
             await stop.wait()
             notify("STOPPING=1")
         finally:
-            await runner.cleanup()
+            await asyncio.gather(*(runner.cleanup() for runner in runners))
             _remove_sockets(settings)
     finally:
         await engine.stop()
         _remove_pid(settings.pid_file)
 
 
-async def _open_doors(engine: Any, settings: Settings) -> web.BaseRunner:
+async def _open_doors(engine: Any, settings: Settings) -> list[web.BaseRunner]:
+    """Serve on every address; those with a scope have a server of their own."""
     from aiohttp import web
 
+    from nakagin.api import metrics, scope
     from nakagin.api.app import make_runner
 
-    runner = make_runner(engine)
-    await runner.setup()
+    runners: dict[scope.Scope | str | None, web.BaseRunner] = {}
+    counters = metrics.Metrics() if settings.metrics_addr else None
     try:
+        if counters is not None:
+            runners["metrics"] = runner = metrics.make_runner(engine, counters)
+            await runner.setup()
+            await web.SockSite(runner, listen_for_metrics(settings.metrics_addr)).start()
         context = tls_context(settings)
-        for address in settings.address:
+        for each in settings.address:
+            address, limits = scope.parse(each)
+            if limits not in runners:
+                runners[limits] = make_runner(engine, limits, counters)
+                await runners[limits].setup()
+            runner = runners[limits]
             for sock in listen(address, settings):
-                tcp = sock.family != socket.AF_UNIX
-                await web.SockSite(runner, sock, ssl_context=context if tcp else None).start()
+                if context is None or sock.family == socket.AF_UNIX:
+                    await web.SockSite(runner, sock, backlog=_BACKLOG).start()
+                    continue
+                from nakagin.api.tunnel import serve_tls
+
+                assert runner.server is not None
+                await serve_tls(sock, context, runner.server)
     except BaseException:
-        await runner.cleanup()
+        await asyncio.gather(*(runner.cleanup() for runner in runners.values()))
         raise
-    return runner
+    return list(runners.values())
 
 
 def _remove_pid(path: str) -> None:
@@ -377,7 +284,7 @@ def _remove_pid(path: str) -> None:
 
 def _remove_sockets(settings: Settings) -> None:
     for address in settings.address:
-        scheme, _, path = address.partition("://")
+        scheme, _, path = address.partition("?")[0].partition("://")
         if scheme == "unix":
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)

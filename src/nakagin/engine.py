@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
-import itertools
+import hashlib
 import logging
 import os
 import shutil
@@ -13,27 +13,47 @@ from collections.abc import Coroutine
 from typing import Any
 
 from nakagin import machine
+from nakagin.build.builder import Builder
+from nakagin.build.elsewhere import Elsewhere
+from nakagin.cgroups import scope
 from nakagin.cgroups.layout import detect
+from nakagin.containers import apparmor, cdi, logdrivers
 from nakagin.containers.bundle import Host
 from nakagin.containers.lifecycle import Containers
-from nakagin.containers.surroundings import LogDefaults, NameService, Surroundings
+from nakagin.containers.surroundings import ForeignRuntime, LogDefaults, NameService, Surroundings
 from nakagin.errors import Conflict, Denied, Invalid, NakaginError, Unavailable
 from nakagin.events import EventBus
+from nakagin.images.arrival import Arrivals
+from nakagin.images.attestations import Attestations
 from nakagin.images.library import Images
+from nakagin.images.lists import ManifestLists
+from nakagin.images.pull import Pulls
+from nakagin.images.push import Pushes
+from nakagin.images.refetch import Refetching
+from nakagin.kernel.inodes import spread_unjournaled
+from nakagin.leases import Leases
 from nakagin.monitor.launch import Zygote
 from nakagin.network.model import Settings as NetworkSettings
+from nakagin.network.naming import Naming
 from nakagin.network.networks import Networks
+from nakagin.registry.policy import PolicySource
+from nakagin.registry.proxies import Proxies
+from nakagin.registry.registries import Registries
+from nakagin.registry.transport import Patience
 from nakagin.settings import Settings
+from nakagin.spec.docker import LogConfig
 from nakagin.storage.blobs import Blobs
 from nakagin.storage.layers import Layers
+from nakagin.storage.options import parse_options
+from nakagin.storage.partial import Partials
 from nakagin.storage.records import Records
 from nakagin.storage.snapshots import Snapshots
-from nakagin.volumes import Volumes
+from nakagin.storage.trash import Trash
+from nakagin.upkeep import Upkeep
+from nakagin.volumes.volumes import Volumes
 
 log = logging.getLogger("nakagin.engine")
 
-_TIDYING = 1.0  # seconds between looks at the trash
-_HOUSEKEEPING = 60  # every how many of them the database's log is written back and unused layers are deleted
 _INIT_NAMES = ("docker-init", "tini-static", "tini", "catatonit")
 _INIT_FOLDERS = (
     "/usr/libexec/nakagin",
@@ -53,11 +73,17 @@ class Engine:
     networks: Networks
     volumes: Volumes
     events: EventBus
+    registries: Registries
+    attestations: Attestations
+    pulls: Pulls
+    pushes: Pushes
+    manifest_lists: ManifestLists
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.machine = machine.look()
         self.events = EventBus()
+        self.leases = Leases(self)
         self._zygote = Zygote()
         self._tasks: list[asyncio.Task[None]] = []
         self._locks: list[int] = []
@@ -68,6 +94,8 @@ class Engine:
         Raises Conflict (another engine uses the data root), Denied, Unavailable (folders that cannot be written).
         """
         self._check_privilege()
+        if self.settings.systemd_cgroups:
+            scope.check()
         self._make_folders()
         self._locks = [
             _lock(self.settings.data_root, "data root"),
@@ -85,12 +113,16 @@ class Engine:
         self.snapshots.recover()
         self.images.recover()
         await self.containers.recover()
+        self.volumes.settle()
+        self.naming.start()
 
     def go_on(self) -> None:
         """Begin what goes on beside the API: housekeeping, the firewall's guard, restart policies."""
-        self._begin(self._keep_house())
+        self._begin(self.upkeep.run())
         self._begin(self.networks.watch())
         self._begin(self.containers.resume_policies())
+        self._begin(self.containers.timetable.run())
+        self._begin(self.leases.sweep())
 
     def _check_privilege(self) -> None:
         if os.geteuid() != 0 or "CAP_SYS_ADMIN" not in self.machine.capabilities:
@@ -113,32 +145,70 @@ class Engine:
                     f"cannot write to {folder}: {error.strerror}",
                     hint="choose others with --data-root and --exec-root, or make it writable",
                 ) from None
+        for folder in (
+            f"{settings.data_root}/containers", f"{settings.exec_root}/containers", f"{settings.exec_root}/runtime",
+        ):  # fmt: skip
+            spread_unjournaled(folder)
 
     def _open(self) -> None:
         """Wire the rooms together."""
         settings = self.settings
         self.records = Records(os.path.join(settings.data_root, "records.db"))
         self.blobs = Blobs(settings.data_root)
-        self.layers = Layers(settings.data_root, self.records)
+        storage = parse_options(settings.storage_opts)
+        self.layers = Layers(settings.data_root, self.records, storage.bounds)
         self.snapshots = Snapshots(settings.data_root, self.records, self.layers)
+        self.trash = Trash(settings.data_root)
+        self.run_trash = Trash(settings.exec_root)
         self.images = Images(self.records, self.blobs, self.layers, self.snapshots)
+        self._open_registries()
         self.volumes = Volumes(self.records, settings.data_root, self.events)
-        self.networks = Networks(self.records, _network_settings(settings))
-        self.cgroups = detect()
         self.id = self._identity()
+        self.networks = Networks(self.records, self._network_settings(), self.events)
+        self.cgroups = detect()
+        self.naming = Naming(self.networks, settings.exec_root, lambda: self.containers.residents())
         around = Surroundings(
             data_root=settings.data_root, exec_root=settings.exec_root, records=self.records, images=self.images,
-            snapshots=self.snapshots, volumes=self.volumes, networks=self.networks, zygote=self._zygote,
+            snapshots=self.snapshots, trash=self.trash, run_trash=self.run_trash, volumes=self.volumes,
+            networks=self.networks, naming=self.naming, zygote=self._zygote,
             events=self.events, cgroups=self.cgroups, host=self._host(), limits=self.machine.limits,
             logs=LogDefaults(settings.log_driver, tuple(settings.log_opts.items())),
             names=NameService(settings.dns, settings.dns_search, settings.dns_opts, settings.host_gateway_ip),
-            foreign_runtimes=tuple(settings.runtimes), default_runtime=settings.default_runtime,
+            foreign_runtimes={
+                name: ForeignRuntime(each.program, each.runtime_args) for name, each in settings.runtimes.items()
+            },
+            default_runtime=settings.default_runtime,
+            storage_size=storage.container_size, userland_proxy=settings.userland_proxy,
+            cdi_folders=settings.cdi_spec_dirs or cdi.FOLDERS,
         )  # fmt: skip
-        if settings.default_runtime not in around.runtimes:
-            raise Invalid(
-                f"unknown default runtime: {settings.default_runtime}", hint=", ".join(around.runtimes)
-            )
+        around.foreign_runtime(settings.default_runtime)
+        logdrivers.check(LogConfig(type=settings.log_driver, config=settings.log_opts))
+        for name, runtime in around.foreign_runtimes.items():
+            if shutil.which(runtime.path) is None:
+                log.warning("runtime %s: %s cannot be executed", name, runtime.path)
         self.containers = Containers(around)
+        refetch = Refetching(self.blobs, self.registries, self.arrivals)
+        self.upkeep = Upkeep(self, storage.high_water, refetch)
+        self.builder = Builder(
+            settings.data_root, self.records, self.images, self.containers.steps,
+            Elsewhere(self.pulls, self.pushes, self.arrivals, self.registries),
+        )  # fmt: skip
+
+    def _open_registries(self) -> None:
+        settings = self.settings
+        self.partials = Partials(settings.data_root, self.blobs)
+        self.registries = Registries(
+            PolicySource(settings.registry_mirrors, settings.insecure_registries, settings.registries_file),
+            Proxies.read(os.environ, settings.proxies),
+        )
+        self.arrivals = Arrivals(
+            self.layers, self.partials,
+            downloads=settings.max_concurrent_downloads, patience=Patience(settings.max_download_attempts),
+        )  # fmt: skip
+        self.pulls = Pulls(self.images, self.arrivals, self.registries)
+        self.attestations = Attestations(self.images, self.registries)
+        self.pushes = Pushes(self.images, self.registries, uploads=settings.max_concurrent_uploads)
+        self.manifest_lists = ManifestLists(self.records, self.pulls.lookup, self.registries)
 
     def _identity(self) -> str:
         """The engine's own id: made once, kept in the records."""
@@ -155,12 +225,29 @@ class Engine:
         namespace = settings.default_cgroupns_mode or ("private" if self.cgroups.mode == "v2" else "host")
         return Host(
             capabilities=facts.capabilities, known_capabilities=facts.known_capabilities,
-            hostname=facts.system.nodename, cgroup_parent=settings.cgroup, machine=facts.system.machine,
+            hostname=facts.system.nodename, cgroup_parent=settings.cgroup,
+            cgroup_prefix=settings.cgroup_prefix, machine=facts.system.machine,
             kernel=facts.system.release, seccomp=_seccomp_profile(settings.seccomp_profile),
             cgroup_namespace=namespace, ipc_mode=settings.default_ipc_mode, ulimits=settings.ulimits,
             most_files=facts.most_files,
             shm_size=settings.shm_size, no_new_privileges=settings.no_new_privileges,
+            has_apparmor=facts.has_apparmor, apparmor_profile=apparmor.load() if facts.has_apparmor else "",
             init_path=_find_init(settings.init_path), init_always=settings.init,
+        )  # fmt: skip
+
+    def _network_settings(self) -> NetworkSettings:
+        settings = self.settings
+        # RFC 4193: 40 bits of the engine's own; where this one never changes, its networks' addresses do not either.
+        prefix = hashlib.sha256(f"{self.id}".encode()).hexdigest()
+        return NetworkSettings(
+            instance=settings.instance, bridge_address=settings.bip, bridge_address6=settings.bip6,
+            fixed_cidr=settings.fixed_cidr, fixed_cidr_v6=settings.fixed_cidr_v6, ipv6=settings.ipv6, mtu=settings.mtu,
+            default_gateway=settings.default_gateway, default_gateway6=settings.default_gateway_v6,
+            existing_bridge=settings.bridge, icc=settings.icc, masquerade=settings.ip_masq,
+            ip_forward=settings.ip_forward, firewall=settings.iptables, host_binding=settings.ip,
+            firewall6=settings.ip6tables, direct_routing=settings.allow_direct_routing,
+            network_options=settings.default_network_opts, ula=f"fd{prefix[:2]}:{prefix[2:6]}:{prefix[6:10]}::/48",
+            pools=tuple((pool.base, pool.size) for pool in settings.default_address_pools),
         )  # fmt: skip
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
@@ -171,19 +258,6 @@ class Engine:
             await work
         except Exception:  # outermost frame of a task: logged, and the engine goes on without it
             log.exception("a task of the engine failed")
-
-    async def _keep_house(self) -> None:
-        """What waits for the disk is done now and then in a worker thread, never by a verb."""
-        for turn in itertools.count(1):
-            await asyncio.sleep(_TIDYING)
-            try:
-                if os.listdir(os.path.join(self.settings.data_root, "trash")):
-                    await asyncio.to_thread(self.snapshots.empty_trash)
-                if turn % _HOUSEKEEPING == 0:
-                    await asyncio.to_thread(self.images.collect)
-                    await asyncio.to_thread(self.records.checkpoint)
-            except (NakaginError, OSError) as error:
-                log.warning("housekeeping failed: %s", error)
 
     async def stop(self) -> None:
         """Let go of everything. Containers run on, unless the settings say otherwise; without any, nothing is left."""
@@ -197,9 +271,14 @@ class Engine:
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
+            await self.pulls.close()
+            await self.registries.close()
             with contextlib.suppress(NakaginError, OSError):
+                await self.upkeep.settle()
                 await asyncio.to_thread(self.images.collect)
                 await asyncio.to_thread(self.snapshots.empty_trash)
+                await asyncio.to_thread(self.run_trash.empty)
+            self.naming.close(leave=alone)
             if alone:
                 self._leave_nothing()
             self.records.close()
@@ -210,13 +289,20 @@ class Engine:
     def _leave_nothing(self) -> None:
         with contextlib.suppress(NakaginError, OSError):
             self.networks.cleanup()
-        for mount in {*self.cgroups.hierarchies, self.cgroups.v2} - {""}:
-            with contextlib.suppress(OSError):
-                os.rmdir(os.path.join(mount, self.settings.cgroup.strip("/")))
-        for name in ("containers", "runtime", "seccomp", "shm", "view"):
+        with contextlib.suppress(NakaginError, OSError):
+            self.snapshots.let_go()
+        if not self.settings.systemd_cgroups:
+            self._remove_cgroup()
+        for name in ("containers", "foreign", "runtime", "seccomp", "shm", "trash", "view"):
             shutil.rmtree(os.path.join(self.settings.exec_root, name), ignore_errors=True)
         with contextlib.suppress(OSError):
             os.unlink(os.path.join(self.settings.exec_root, "engine.lock"))
+
+    def _remove_cgroup(self) -> None:
+        # Foreign runtimes make the group in systemd's own hierarchy too.
+        for mount in {*self.cgroups.hierarchies, self.cgroups.v2, "/sys/fs/cgroup/systemd"} - {""}:
+            with contextlib.suppress(OSError):
+                os.rmdir(os.path.join(mount, self.settings.cgroup.strip("/")))
 
     async def info(self) -> dict[str, Any]:
         """The document of GET /info."""
@@ -225,36 +311,17 @@ class Engine:
             images=len(self.images.list()), listeners=self.events.listeners,
         )  # fmt: skip
 
+    def resources(self) -> dict[str, Any]:
+        """The document of GET /nakagin/system/resources: what this machine has of all that containers use up."""
+        return machine.resources(self.machine, self.settings)
+
     def version(self) -> dict[str, Any]:
         """The document of GET /version."""
         return machine.version(self.machine)
 
     async def disk_usage(self) -> dict[str, Any]:
         """The document of GET /system/df; walks volumes and writable layers in worker threads."""
-        containers = await self.containers.list(all=True, size=True)
-        volumes = await asyncio.to_thread(self.volumes.disk_usage)
-        size = await asyncio.to_thread(self.images.disk_usage)
-        return {
-            "LayersSize": size,
-            "Images": [self._image_usage(image, containers) for image in self.images.list()],
-            "Containers": containers,
-            "Volumes": volumes,
-            "BuildCache": [],
-            "BuilderSize": 0,
-        }
-
-    def _image_usage(self, image: Any, containers: list[dict[str, Any]]) -> dict[str, Any]:
-        return {
-            "Id": image.id,
-            "ParentId": image.record.parent,
-            "RepoTags": list(image.repo_tags),
-            "RepoDigests": list(image.repo_digests),
-            "Created": int(image.created_at.timestamp()) if image.created_at.year > 1 else 0,
-            "Size": image.size,
-            "SharedSize": self.images.shared_size(image),
-            "Labels": dict(image.labels),
-            "Containers": sum(each["ImageID"] == image.id for each in containers),
-        }
+        return await self.upkeep.disk_usage()
 
 
 def _lock(folder: str, what: str) -> int:
@@ -272,14 +339,6 @@ def _lock(folder: str, what: str) -> int:
     os.ftruncate(fd, 0)
     os.write(fd, f"{os.getpid()}\n".encode())
     return fd
-
-
-def _network_settings(settings: Settings) -> NetworkSettings:
-    return NetworkSettings(
-        instance=settings.instance, bridge_address=settings.bip, fixed_cidr=settings.fixed_cidr, mtu=settings.mtu,
-        icc=settings.icc, masquerade=settings.ip_masq, ip_forward=settings.ip_forward, firewall=settings.iptables,
-        host_binding=settings.ip, pools=tuple((pool.base, pool.size) for pool in settings.default_address_pools),
-    )  # fmt: skip
 
 
 def _seccomp_profile(path: str) -> str:

@@ -11,6 +11,7 @@
     ├── Damaged         stored data does not match its digest or format
     ├── Exhausted       no space, address, port or other countable thing is left
     └── StepFailed      a step of a plan failed; carries the step's own words and the errno
+        ├── AddressTaken   an address that was to be given has a stranger on the same network
         └── CommandFailed  the user's program could not be executed (exit code 126 or 127)
 
 A message names the object and the cause; `hint` says what to do next. Errors are raised once and
@@ -19,6 +20,10 @@ reported once, at the door (API, command line). Each door keeps one table from c
 """
 
 from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class NakaginError(Exception):
@@ -87,9 +92,26 @@ class StepFailed(NakaginError):
         self.errno = errno
 
 
+class AddressTaken(StepFailed):
+    """Somebody who is no container of ours has the address; `cause` begins with "address ADDRESS is"."""
+
+    @property
+    def address(self) -> str:
+        return self.cause.split(" ", 2)[1]
+
+
 class CommandFailed(StepFailed):
     """The user's program could not be executed: 127 where it was not found, else 126."""
 
     @property
     def exit_code(self) -> int:
         return 127 if self.errno == 2 else 126
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """A hint that names the most similar of the known words, whatever their case; None where none is similar."""
+    import difflib  # most errors have no use for it
+
+    spelled = {each.lower(): each for each in known}
+    found = difflib.get_close_matches(word.lower(), spelled, n=1, cutoff=0.6)
+    return f"did you mean {spelled[found[0]]}?" if found else None

@@ -110,6 +110,7 @@ class EventBus:
         self._history: deque[Event] = deque(maxlen=HISTORY)
         self._subscribers: set[_Subscription] = set()
         self._last_ns = 0
+        self.published = 0
         self._thread = threading.get_ident()
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -129,6 +130,7 @@ class EventBus:
         self._last_ns = max(time.time_ns(), self._last_ns + 1)
         event = Event(type, action, id, dict(attributes or {}), self._last_ns)
         self._history.append(event)
+        self.published += 1
         if self._loop is None or threading.get_ident() == self._thread:
             self._offer(event)
         else:

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import Any
 
 import msgspec
 
+from nakagin.build.collection import Settings as Builder
 from nakagin.errors import Invalid, Unsupported
 from nakagin.spec.docker import Ulimit
 from nakagin.spec.size import parse_size
+from nakagin.storage.options import parse_options
 
 DATA_ROOT = "/var/lib/nakagin"
 EXEC_ROOT = "/run/nakagin"
 CONFIG_FILE = "/etc/nakagin/daemon.json"
+#: Who may use the socket beside root, where the machine has such a group.
+GROUP = "docker"
+REGISTRIES_FILE = "/etc/nakagin/registries.toml"
 
 
 class AddressPool(msgspec.Struct, frozen=True):
@@ -23,12 +29,24 @@ class AddressPool(msgspec.Struct, frozen=True):
     size: int
 
 
+class RuntimeOptions(msgspec.Struct, frozen=True, rename="pascal"):
+    """What containerd's shim for runc is told; only the program matters here."""
+
+    binary_name: str = ""
+
+
 class Runtime(msgspec.Struct, frozen=True, rename="camel"):
-    """A further runtime: the program and its arguments."""
+    """A further runtime: its program (OCI command line) and the arguments that come before every command."""
 
     path: str = ""
-    runtime_args: tuple[str, ...] = msgspec.field(default=(), name="runtimeArgs")
-    runtime_type: str = msgspec.field(default="", name="runtimeType")
+    runtime_args: tuple[str, ...] = ()
+    runtime_type: str = ""
+    options: RuntimeOptions = RuntimeOptions()
+
+    @property
+    def program(self) -> str:
+        """The path, however the runtime was described."""
+        return self.path or self.options.binary_name
 
 
 class DaemonUlimit(msgspec.Struct, frozen=True, rename="pascal"):
@@ -50,12 +68,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="kebab", forbid
     data_root: str = DATA_ROOT
     exec_root: str = EXEC_ROOT
     pidfile: str = ""
-    group: str = "docker"
+    group: str = GROUP
     debug: bool = False
     log_level: str = "info"
     log_format: str = "text"
     labels: tuple[str, ...] = ()
     live_restore: bool = True
+    metrics_addr: str = ""
     shutdown_timeout: int = 15
     tls: bool = False
     tlscacert: str = ""
@@ -63,6 +82,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="kebab", forbid
     tlskey: str = ""
     tlsverify: bool = False
     # Containers
+    cdi_spec_dirs: tuple[str, ...] = ()
     cgroup_parent: str = ""
     default_cgroupns_mode: str = ""
     default_ipc_mode: str = "private"
@@ -80,55 +100,55 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="kebab", forbid
     storage_driver: str = ""
     storage_opts: tuple[str, ...] = ()
     # Networks
+    allow_direct_routing: bool = False
     bip: str = ""
+    bip6: str = ""
     bridge: str = ""
     default_address_pools: tuple[AddressPool, ...] = ()
     default_gateway: str = ""
+    default_gateway_v6: str = ""
+    default_network_opts: dict[str, dict[str, str]] = {}
     dns: tuple[str, ...] = ()
     dns_opts: tuple[str, ...] = ()
     dns_search: tuple[str, ...] = ()
     fixed_cidr: str = ""
+    fixed_cidr_v6: str = ""
     host_gateway_ip: str = ""
     icc: bool = True
     ip: str = ""
     ip_forward: bool = True
+    ipv6: bool = False
     ip_masq: bool = True
+    ip6tables: bool = True
     iptables: bool = True
     mtu: int = 1500
     userland_proxy: bool = True
     userland_proxy_path: str = ""
+    # Registries
+    insecure_registries: tuple[str, ...] = ()
+    max_concurrent_downloads: int = 3
+    max_concurrent_uploads: int = 5
+    max_download_attempts: int = 5
+    proxies: dict[str, str] = {}
+    registries_file: str = REGISTRIES_FILE
+    registry_mirrors: tuple[str, ...] = ()
+    builder: Builder = Builder()
     # Of other engines: taken, and without effect here
-    allow_direct_routing: bool = False
-    builder: dict[str, Any] = {}
     containerd: str = ""
     containerd_namespace: str = ""
     containerd_plugins_namespace: str = ""
     cpu_rt_period: int = 0
     cpu_rt_runtime: int = 0
-    cdi_spec_dirs: tuple[str, ...] = ()
-    default_network_opts: dict[str, Any] = {}
     experimental: bool = False
     features: dict[str, Any] = {}
-    insecure_registries: tuple[str, ...] = ()
     ip_forward_no_drop: bool = False
-    ip6tables: bool = True
-    max_concurrent_downloads: int = 3
-    max_concurrent_uploads: int = 5
-    max_download_attempts: int = 5
-    metrics_addr: str = ""
     network_control_plane_mtu: int = 1500
     node_generic_resources: tuple[str, ...] = ()
-    proxies: dict[str, str] = {}
     raw_logs: bool = False
-    registry_mirrors: tuple[str, ...] = ()
     swarm_default_advertise_addr: str = ""
     # Refused, with the reason
     authorization_plugins: tuple[str, ...] = ()
-    bip6: str = ""
     cri_containerd: bool = False
-    default_gateway_v6: str = ""
-    fixed_cidr_v6: str = ""
-    ipv6: bool = False
     rootless: bool = False
     selinux_enabled: bool = False
     userns_remap: str = ""
@@ -144,8 +164,22 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="kebab", forbid
         return self.pidfile or os.path.join(self.exec_root, "nakagin.pid")
 
     @property
+    def systemd_cgroups(self) -> bool:
+        """Whether systemd makes the containers' cgroups."""
+        return _SYSTEMD in self.exec_opts
+
+    @property
+    def cgroup_prefix(self) -> str:
+        """What the names of this engine's scopes begin with; "" where the engine makes the cgroups itself."""
+        if not self.systemd_cgroups:
+            return ""
+        return f"nakagin-{self.instance}" if self.instance else "nakagin"
+
+    @property
     def cgroup(self) -> str:
-        """The logical path of the parent of all containers' cgroups."""
+        """The logical path of the parent of all containers' cgroups; systemd's slice, where that makes them."""
+        if self.systemd_cgroups:
+            return self.cgroup_parent or "system.slice"
         return self.cgroup_parent or (f"/nakagin-{self.instance}" if self.instance else "/nakagin")
 
     @property
@@ -164,6 +198,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="kebab", forbid
             if isinstance(self.default_shm_size, int)
             else parse_size(self.default_shm_size)
         )
+
+
+_SYSTEMD = "native.cgroupdriver=systemd"
 
 
 def read_config_file(path: str, *, required: bool) -> dict[str, Any]:
@@ -205,12 +242,7 @@ def settle(flags: dict[str, Any], config: dict[str, Any], path: str = CONFIG_FIL
 
 _REFUSED = {
     "authorization_plugins": "authorization plugins are not supported",
-    "bip6": "IPv6 on the default bridge is not supported yet",
     "cri_containerd": "containerd is not part of this engine",
-    "default_gateway": "another gateway on the default bridge is not supported yet",
-    "default_gateway_v6": "IPv6 on the default bridge is not supported yet",
-    "fixed_cidr_v6": "IPv6 on the default bridge is not supported yet",
-    "ipv6": "IPv6 on the default bridge is not supported yet",
     "rootless": "rootless engines are not supported yet",
     "selinux_enabled": "SELinux labels are not supported yet",
     "userns_remap": "user namespace remapping is not supported yet",
@@ -231,8 +263,8 @@ def check(settings: Settings) -> None:
         raise Unsupported(
             f"storage driver {settings.storage_driver} is not supported", hint="overlay2 is the one there is"
         )
-    if settings.storage_opts:
-        raise Unsupported("storage options are not supported yet")
+    parse_options(settings.storage_opts)
+    settings.builder.gc.check()
     if settings.default_cgroupns_mode not in {"", "private", "host"}:
         raise Invalid(f"invalid default cgroup namespace mode: {settings.default_cgroupns_mode}")
     if settings.default_ipc_mode not in {"private", "shareable"}:
@@ -240,8 +272,8 @@ def check(settings: Settings) -> None:
             f"IPC mode {settings.default_ipc_mode} is not supported as default value",
             hint="private, shareable",
         )
-    if settings.bridge not in {"", "none"}:
-        raise Unsupported("a bridge of another's making is not supported yet", hint="--bridge none, or --bip")
+    if settings.bridge and settings.bip:
+        raise Invalid("you specified -b & --bip, mutually exclusive options. Please specify only one")
     _check_more(settings)
 
 
@@ -249,13 +281,44 @@ def _check_more(settings: Settings) -> None:
     if settings.mtu < 68 or settings.mtu > 65535:  # RFC 791, and the largest packet
         raise Invalid(f"invalid default MTU: {settings.mtu}")
     for option in settings.exec_opts:
-        if option != "native.cgroupdriver=cgroupfs":
-            raise Unsupported(f"exec-opt {option} is not supported", hint="native.cgroupdriver=cgroupfs is")
-    if settings.log_driver not in {"json-file", "local", "none"}:
+        if option not in {"native.cgroupdriver=cgroupfs", _SYSTEMD}:
+            raise Unsupported(
+                f"exec-opt {option} is not supported", hint=f"native.cgroupdriver=cgroupfs and {_SYSTEMD} are"
+            )
+    if settings.systemd_cgroups and not settings.cgroup.endswith(".slice"):
+        raise Invalid('cgroup-parent for systemd cgroup should be a valid slice named as "xxx.slice"')
+    for name, runtime in settings.runtimes.items():
+        _check_runtime(name, runtime)
+    if settings.log_driver not in {"journald", "json-file", "local", "none", "syslog"}:
         raise Invalid(
-            f"no log driver named '{settings.log_driver}' is registered", hint="json-file, local or none"
+            f"no log driver named '{settings.log_driver}' is registered",
+            hint="json-file, local, journald, syslog or none",
         )
+    if settings.metrics_addr and not re.fullmatch(r".+:\d{1,5}", settings.metrics_addr):
+        raise Invalid(f"invalid metrics address: {settings.metrics_addr}", hint="HOST:PORT")
     if settings.tlsverify and not settings.tlscacert:
         raise Invalid("tlsverify needs tlscacert")
+    for name in ("max_concurrent_downloads", "max_concurrent_uploads", "max_download_attempts"):
+        if getattr(settings, name) <= 0:
+            raise Invalid(f"invalid {name.replace('_', '-')}: {getattr(settings, name)}", hint="at least 1")
     if parse_size(str(settings.default_shm_size)) <= 0:
         raise Invalid("the default size of /dev/shm must be positive")
+
+
+_RUNC_SHIM = "io.containerd.runc.v2"
+
+
+def _check_runtime(name: str, runtime: Runtime) -> None:
+    if name in {"nakagin", _RUNC_SHIM} or not name or "/" in name or name.startswith("."):
+        raise Invalid(f"invalid runtime name: {name!r}", hint="another name for --add-runtime")
+    if runtime.path and runtime.runtime_type:
+        raise Invalid(f"runtime {name}: path and runtimeType cannot both be set", hint="path is enough")
+    if runtime.runtime_type not in {"", _RUNC_SHIM}:
+        raise Unsupported(
+            f"runtime {name}: {runtime.runtime_type} is a containerd shim, and there is no containerd here",
+            hint="give the path of a program with the OCI runtime command line",
+        )
+    if not runtime.program:
+        raise Invalid(
+            f"runtime {name}: no path", hint='--add-runtime NAME=PATH, or {"path": PATH} in daemon.json'
+        )

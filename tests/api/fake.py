@@ -7,7 +7,7 @@ import socket
 from collections.abc import AsyncIterator, Awaitable
 from typing import Any
 
-from nakagin.containers.streams import Output, Stream, WaitResult
+from nakagin.containers.streams import Output, Stream, WaitResult, message_frame
 from nakagin.errors import CommandFailed, Conflict, NotFound, NotModified
 from nakagin.events import EventBus
 from nakagin.images.library import Images
@@ -119,16 +119,22 @@ class FakeContainers:
         return "missing" if body.cmd == ("nosuch",) else "e1"
 
     async def exec_start(
-        self,
-        exec_id: str,
-        *,
-        detach: bool = False,
-        tty: bool | None = None,
-        console_size: tuple[int, int] | None = None,
+        self, exec_id: str, *, detach: bool = False, console_size: tuple[int, int] | None = None
     ) -> Stream | None:
         if exec_id == "missing":
             raise CommandFailed('exec "nosuch"', "executable file not found in $PATH", errno=2)
         return None if detach else self._stream(exec_id)
+
+    async def exec_open(self, exec_id: str, *, console_size: tuple[int, int] | None = None) -> Stream:
+        stream = self._stream(exec_id)
+        if exec_id != "missing":
+            return stream
+        self.processes[exec_id].close()
+        return stream._replace(backlog=_words())
+
+
+async def _words() -> AsyncIterator[bytes]:
+    yield message_frame('exec "nosuch": executable file not found in $PATH\r\n', tty=False)
 
 
 class FakeEngine:

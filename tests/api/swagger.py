@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import yaml  # type: ignore[import-untyped]
+import yaml
 
 
-def find() -> dict[str, Any] | None:
+def find(name: str = "docker-engine-api-v1.50.yaml") -> dict[str, Any] | None:
     """The API document beside the sources, or None where it is absent."""
     for parent in Path(__file__).parents:
-        found = parent / "shared" / "specs" / "docker-engine-api-v1.50.yaml"
+        found = parent / "shared" / "specs" / name
         if found.exists():
             with found.open() as file:
                 loaded: dict[str, Any] = yaml.load(file, yaml.CSafeLoader)

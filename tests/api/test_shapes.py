@@ -13,7 +13,12 @@ from tests.engine_fixture import ScratchEngine
 
 pytestmark = pytest.mark.root
 
-DOCUMENT = swagger.find()
+#: The edition that docker's command line 28 speaks, and the newest.
+DOCUMENTS = [
+    (version, document)
+    for version, name in (("1.50", "docker-engine-api-v1.50.yaml"), ("1.56", "docker-engine-api.yaml"))
+    if (document := swagger.find(name))
+]
 
 #: Pointers in Go: dockerd, too, answers null here, though the document does not say so.
 NULL_IN_DOCKER = ("HostConfig.MemorySwappiness:", "HostConfig.OomKillDisable:", "/exec/{exec}/json.ExitCode:")
@@ -62,18 +67,20 @@ class Connection(http.client.HTTPConnection):
         self.sock.settimeout(self.timeout)
         self.sock.connect(self._path)
 
-    def ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> tuple[int, Any]:
+    def ask(
+        self, method: str, path: str, body: dict[str, Any] | None = None, *, version: str = "1.50"
+    ) -> tuple[int, Any]:
         """The status and the decoded answer."""
         data = None if body is None else json.dumps(body)
-        self.request(method, f"/v1.50{path}", data, {"Content-Type": "application/json"} if body else {})
+        self.request(method, f"/v{version}{path}", data, {"Content-Type": "application/json"} if body else {})
         response = self.getresponse()
         raw = response.read()
         return response.status, json.loads(raw) if raw else None
 
 
-@pytest.mark.parametrize("document", [DOCUMENT] if DOCUMENT else [])
+@pytest.mark.parametrize(("version", "document"), DOCUMENTS, ids=[version for version, _ in DOCUMENTS])
 def test_answers_have_the_shapes_of_the_api_document(
-    document: dict[str, Any], engine: ScratchEngine, name: str
+    version: str, document: dict[str, Any], engine: ScratchEngine, name: str
 ) -> None:
     judge = swagger.Swagger(document)
     connection = Connection(engine.host)
@@ -86,13 +93,13 @@ def test_answers_have_the_shapes_of_the_api_document(
     }
     known = {"id": name, "image": "busybox", "network": "bridge", "exec": "", "volume": ""}
     try:
-        status, created = connection.ask("POST", f"/containers/create?name={name}", body)
+        status, created = connection.ask("POST", f"/containers/create?name={name}", body, version=version)
         assert status == 201, created
         complaints = judge.complaints("POST", "/containers/create", 201, created)
         status, answer = connection.ask("POST", f"/containers/{name}/start")
         assert status == 204, answer
         for method, path, query, asked, expected in REQUESTS:
-            status, answer = connection.ask(method, path.format(**known) + query, asked)
+            status, answer = connection.ask(method, path.format(**known) + query, asked, version=version)
             assert status == expected, (path, answer)
             if path.endswith("/exec"):
                 known["exec"] = answer["Id"]

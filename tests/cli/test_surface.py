@@ -56,6 +56,33 @@ def test_every_listed_flag_is_accepted() -> None:
     assert checked > 500
 
 
+#: Nouns and verbs of docker's command line that are not here, and why.
+EXPLAINED = {
+    "buildx": "a plugin of docker's; `nakagin build` does what it is used for",
+    "swarm": "for many machines: under Kubernetes", "node": "of swarm", "service": "of swarm", "stack": "of swarm",
+    "secret": "of swarm", "config": "of swarm", "volume update": "of swarm's cluster volumes",
+    "plugin": "there are no managed plugins", "trust": "Notary v1, which Docker itself has given up",
+    "checkpoint": "needs CRIU",
+}  # fmt: skip
+
+
+def test_every_listed_verb_is_there_or_explained() -> None:
+    if not rows():
+        pytest.skip("the list is not beside this repository")
+    missing = {
+        written
+        for written, _, _ in rows()
+        if written != "root"
+        and known(written) is None
+        and written not in registry.NOUNS
+        and written not in EXPLAINED
+        and written.split()[0] not in EXPLAINED
+    }
+    assert not missing
+    for noun in EXPLAINED:
+        assert noun not in registry.NOUNS, f"{noun} is there now"
+
+
 @pytest.mark.parametrize("full", registry.VERBS)
 def test_every_verb_loads_and_helps(full: str) -> None:
     command = registry.load(full)
@@ -67,9 +94,16 @@ def test_every_verb_loads_and_helps(full: str) -> None:
     assert len(set(shorts)) == len(shorts)
 
 
+def test_defaults_are_shown_as_one_writes_them() -> None:
+    text = verb_help("capacity", "capacity", registry.load("capacity"))
+    assert "(default 3s)" in text
+    assert "(default 200ms)" in text
+    assert "(default 2GiB)" in verb_help("sandbox", "sandbox", registry.load("sandbox"))
+
+
 def test_help_is_grouped(capsys: pytest.CaptureFixture[str]) -> None:
     text = root_help(GLOBAL_FLAGS)
-    for title in ("Common Commands:", "Management Commands:", "Commands:", "Global Options:"):
+    for title in ("Commands by task:", "Management Commands:", "Global Options:"):
         assert title in text
     assert run(["--help"]) == 0
     assert capsys.readouterr().out == text
@@ -77,6 +111,14 @@ def test_help_is_grouped(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == noun_help("image")
     assert run(["run", "--help"]) == 0
     assert "--publish list" in capsys.readouterr().out
+
+
+def test_help_fits_a_screen_and_has_every_command_once() -> None:
+    lines = root_help(GLOBAL_FLAGS).splitlines()
+    assert len(lines) < 24  # the prompt stands below it
+    assert max(map(len, lines)) <= 80
+    listed = [name for names in registry.TASKS.values() for name in names]
+    assert sorted(listed) == sorted({*registry.SHORT, *(name for name in registry.VERBS if " " not in name)})
 
 
 def test_unknown_words(capsys: pytest.CaptureFixture[str]) -> None:

@@ -28,7 +28,9 @@ def test_addresses() -> None:
         ("nonsense", Invalid),
         ("tcp://a:b", Invalid),
         ("tcp://a:99999", Invalid),
-        ("ssh://a", Unsupported),
+        ("npipe://a", Unsupported),
+        ("ssh://", Invalid),
+        ("ssh://-oProxyCommand=x", Invalid),
     ):
         with pytest.raises(error):
             Endpoint(address)
@@ -74,3 +76,11 @@ def test_contexts(tmp_path: Path) -> None:
     (folder / "meta.json").write_text("{")
     with pytest.raises(Invalid):
         resolve(environment)
+
+
+def test_addresses_behind_ssh() -> None:
+    plain = Endpoint("ssh://box")
+    assert (plain.ssh, plain.user, plain.host, plain.port, plain.far_path) == (True, "", "box", 0, "")
+    full = Endpoint("ssh://me@[::1]:2222/run/x.sock")
+    assert (full.user, full.host, full.port, full.far_path) == ("me", "::1", 2222, "/run/x.sock")
+    assert full.path is None

@@ -110,3 +110,14 @@ def test_dev_shm() -> None:
     assert shm(container(ipc_mode="host")) == "/dev/shm"
     assert shm(container(ipc_mode="none")) is None
     assert shm(container(ipc_mode="shareable"), shared_shm="/run/x") == "/run/x"
+
+
+def test_groups_that_systemd_makes() -> None:
+    host = HOST._replace(cgroup_parent="system.slice", cgroup_prefix="nakagin-x")
+    assert bundle.cgroup_path(container(), host) == f"/system.slice/nakagin-x-{ID}.scope"
+    own = container(cgroup_parent="a-b.slice")
+    assert bundle.cgroup_path(own, host) == f"/a.slice/a-b.slice/nakagin-x-{ID}.scope"
+    moment = bundle.Moment(identity=Identity(), root="/r", mounts=())
+    config = dict(bundle.configuration(own, host, moment))
+    assert path(config, "linux", "cgroupsPath") == f"a-b.slice:nakagin-x:{ID}"
+    assert bundle.cgroup_path(container(), HOST) == f"/nakagin/{ID}"

@@ -8,6 +8,7 @@ import glob
 import os
 import secrets
 import signal
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from nakagin.cgroups.group import Group
 from nakagin.cgroups.layout import detect
 from nakagin.containers.streams import Stream
 from nakagin.engine import Engine
-from nakagin.errors import CommandFailed, Conflict, Invalid, NotFound, NotModified, Unsupported
+from nakagin.errors import CommandFailed, Conflict, Invalid, NotFound, NotModified
 from nakagin.images.bootstrap import bootstrap
 from nakagin.settings import Settings
 from nakagin.spec.docker import (
@@ -417,7 +418,7 @@ async def test_refused_and_nothing_left(engine: Engine) -> None:
         (body("true", runtime="odd"), Invalid, "unknown or invalid runtime name: odd"),
         (body("true", cap_add=("FLY",)), Invalid, "invalid capability"),
         (body("true", config={"working_dir": "here"}), Invalid, "needs to be an absolute path"),
-        (body("true", links=("x",)), Unsupported, "not supported yet"),
+        (body("true", links=("x",)), Invalid, "could not get container for x"),
         (body("true", sysctls={"kernel.panic": "1"}), Invalid, "not in a separate kernel namespace"),
     ):
         with pytest.raises(error, match=words):
@@ -490,17 +491,22 @@ async def test_the_next_engine_finds_the_living_and_the_dead(tmp_path: Path, ins
     await first.start()
     await asyncio.to_thread(bootstrap, first.images, "busybox")
     living = await make(first, "sh", "-c", "while :; do echo on; sleep 0.05; done")
-    ending = await make(first, "sh", "-c", "sleep 0.2; exit 6")
-    removing = await make(first, "sleep", "0.2", auto_remove=True)
+    gate = "while [ ! -e /go ]; do sleep 0.02; done"
+    ending = await make(first, "sh", "-c", f"{gate}; exit 6")
+    removing = await make(first, "sh", "-c", gate, auto_remove=True)
     murdered = await make(first, "sleep", "1000")
     restarted = await make(
-        first, "sh", "-c", "sleep 0.2; exit 1", restart_policy=RestartPolicy(name="unless-stopped")
+        first, "sh", "-c", f"{gate}; rm /go; exit 1", restart_policy=RestartPolicy(name="unless-stopped")
     )
     monitor = int(
         Path(f"/proc/{(await first.containers.inspect(murdered))['State']['Pid']}/stat")
         .read_text()
         .split()[3]
     )
+    gates = [
+        Path(f"/proc/{(await first.containers.inspect(each))['State']['Pid']}/root/go")
+        for each in (ending, removing, restarted)
+    ]
     made, _ = await first.containers.create("half-made", body("true"))
     first.containers._shelf.save(
         first.containers._shelf.find(made),
@@ -512,6 +518,8 @@ async def test_the_next_engine_finds_the_living_and_the_dead(tmp_path: Path, ins
     for lock in first._locks:
         os.close(lock)
     os.kill(monitor, signal.SIGKILL)
+    for path in gates:
+        path.touch()
     exits = [Path(tmp_path, "exec/containers", each, "exit.json") for each in (ending, removing, restarted)]
 
     async def over() -> bool:
@@ -548,3 +556,40 @@ async def test_the_next_engine_finds_the_living_and_the_dead(tmp_path: Path, ins
             await second.containers.remove(each, force=True)
         await second.stop()
     assert os.listdir(tmp_path / "exec") == os.listdir(tmp_path / "data/snapshots") == []
+
+
+async def test_jumps_of_the_clock(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A month back, then a year ahead, while containers live: nothing waits for the old time to come again."""
+    real_ns, real, shift = time.time_ns, time.time, 0
+    monkeypatch.setattr(time, "time_ns", lambda: real_ns() + shift * 10**9)
+    monkeypatch.setattr(time, "time", lambda: real() + shift)
+    heard = engine.events.subscribe(filters={"type": ["container"]})
+    check = {"healthcheck": Healthcheck(test=("CMD", "true"), interval=50_000_000, start_period=10**9)}
+    first = await make(engine, "sleep", "100", name="first", config=check)
+    shift = -30 * 86400
+    second = await make(engine, "sleep", "100", name="second")
+    shown = {each["Names"][0]: each["Status"] for each in await engine.containers.list()}
+    assert {"/first", "/second"} <= set(shown)
+    assert all(status.startswith("Up Less than a second") or "second" in status for status in shown.values())
+
+    async def healthy() -> bool:
+        shown: dict[str, Any] = (await engine.containers.inspect(first))["State"]
+        return bool(shown["Health"]["Status"] == "healthy")
+
+    await until(healthy)
+    shift = 365 * 86400
+    again = RestartPolicy(name="on-failure", maximum_retry_count=2)
+    third = await make(engine, "false", name="third", restart_policy=again)
+    assert await finish(engine, third) == (1, "")
+    for each in (first, second):
+        await engine.containers.stop(each, timeout=0)
+        assert (await engine.containers.inspect(each))["State"]["Status"] == "exited"
+        await engine.containers.remove(each)
+    times = []
+    async with asyncio.timeout(PATIENCE):
+        async for event in heard:
+            times.append(event.time_ns)
+            if event.action == "destroy" and event.id == second:
+                break
+    await heard.aclose()  # type: ignore[attr-defined]  # it is a generator
+    assert times == sorted(set(times))

@@ -6,8 +6,8 @@ import pytest
 
 from nakagin.containers import mounts
 from nakagin.containers.model import MountSpec
-from nakagin.errors import Invalid, Unsupported
-from nakagin.spec.docker import BindOptions, HostConfig, Mount, TmpfsOptions, VolumeOptions
+from nakagin.errors import Invalid
+from nakagin.spec.docker import BindOptions, HostConfig, ImageOptions, Mount, TmpfsOptions, VolumeOptions
 
 
 def line(spec: MountSpec) -> str:
@@ -74,6 +74,17 @@ def test_mount(mount: Mount, expected: str) -> None:
         Mount(type="bind", source="/a"),
         Mount(type="tmpfs", source="/a", target="/b"),
         Mount(type="what", target="/b"),
+        Mount(type="bind", source="/a", target="/b", bind_options=BindOptions(read_only_non_recursive=True)),
+        Mount(
+            type="bind", source="/a", target="/b", bind_options=BindOptions(read_only_force_recursive=True)
+        ),
+        Mount(
+            type="bind",
+            source="/a",
+            target="/b",
+            read_only=True,
+            bind_options=BindOptions(read_only_force_recursive=True, propagation="rshared"),
+        ),
         Mount(type="volume", source="v", target="/b", volume_options=VolumeOptions(subpath="../x")),
         Mount(type="volume", target="/b", bind_options=BindOptions()),
     ],
@@ -83,9 +94,34 @@ def test_bad_mount(mount: Mount) -> None:
         mounts.parse_mount(mount)
 
 
-def test_mount_of_an_image_is_not_there_yet() -> None:
-    with pytest.raises(Unsupported):
-        mounts.parse_mount(Mount(type="image", source="x", target="/b"))
+def test_mount_of_an_image_is_read_only() -> None:
+    spec = mounts.parse_mount(
+        Mount(type="image", source="x", target="/b", image_options=ImageOptions(subpath="etc"))
+    )
+    assert (spec.type, spec.name, spec.subpath, spec.read_only) == ("image", "x", "etc", True)
+    for wrong in ("/etc", "a/../../b"):
+        with pytest.raises(Invalid, match="subpath"):
+            mounts.parse_mount(
+                Mount(type="image", source="x", target="/b", image_options=ImageOptions(subpath=wrong))
+            )
+
+
+def test_the_owner_of_a_bind_is_exchanged_with_the_containers_user() -> None:
+    spec = mounts.parse_bind("/src:/dst:rw,owner=1000.100")
+    [mount] = [
+        each
+        for each in mounts.oci_mounts(
+            [spec], {}, shm=None, mqueue=False, read_only_root=False, privileged=False, identity=(0, 100)
+        )
+        if each["destination"] == "/dst"
+    ]
+    assert "ridmap" in mount["options"]
+    maps = [(each["containerID"], each["hostID"], each["size"]) for each in mount["uidMappings"]]
+    assert maps == [(0, 1000, 1), (1, 1, 999), (1000, 0, 1), (1001, 1001, (1 << 32) - 1002)]
+    assert mount["gidMappings"][0] == {"containerID": 0, "hostID": 0, "size": 101}
+    for wrong in ("name:/dst:owner=1.1", "/src:/dst:owner=me", "/src:/dst:owner=1"):
+        with pytest.raises(Invalid, match="invalid mode"):
+            mounts.parse_bind(wrong)
 
 
 def test_tmpfs_options_replace_the_defaults() -> None:

@@ -27,6 +27,12 @@ STARTED = "2026-01-01T00:00:00.000000000Z"
         ("on-failure", 0, Facts(started_at=STARTED, exit_code=1, restart_count=99), True, True),
         ("on-failure", 2, Facts(started_at=STARTED, exit_code=1, restart_count=1), True, True),
         ("on-failure", 2, Facts(started_at=STARTED, exit_code=1, restart_count=2), False, False),
+        ("on-failure", 0, Facts(started_at=STARTED, healing=True), False, False),
+        ("on-unhealthy", 0, Facts(started_at=STARTED), False, False),
+        ("on-unhealthy", 0, Facts(started_at=STARTED, exit_code=1), True, True),
+        ("on-unhealthy", 0, Facts(started_at=STARTED, healing=True, restart_count=99), True, True),
+        ("on-unhealthy", 3, Facts(started_at=STARTED, healing=True, restart_count=3), False, False),
+        ("on-unhealthy", 0, Facts(started_at=STARTED, healing=True, stopped_by_user=True), False, False),
     ],
 )
 def test_policies(name: str, most: int, facts: Facts, again: bool, with_engine: bool) -> None:
@@ -78,3 +84,17 @@ def test_signals(text: str, number: int) -> None:
 def test_bad_signals(text: str) -> None:
     with pytest.raises(Invalid, match="invalid signal"):
         policy.signal_number(text)
+
+
+def test_who_is_healed() -> None:
+    twice = RestartPolicy(name="on-unhealthy", maximum_retry_count=2)
+    assert policy.wants_healing(twice, Facts(restart_count=1))
+    assert not policy.wants_healing(twice, Facts(restart_count=2))
+    assert not policy.wants_healing(twice, Facts(stopped_by_user=True))
+    assert not policy.wants_healing(RestartPolicy(name="always"), Facts())
+
+
+def test_a_healed_container_waits_longer_each_time_though_its_checks_take_long() -> None:
+    assert policy.next_delay(0.4, 30.0) == policy.FIRST_DELAY
+    assert policy.next_delay(0.4, 30.0, healing=True) == 0.8
+    assert policy.next_delay(0.4, policy.HEALED, healing=True) == policy.FIRST_DELAY

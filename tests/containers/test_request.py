@@ -7,7 +7,7 @@ import pytest
 from nakagin.containers import request
 from nakagin.errors import Invalid
 from nakagin.images.model import Image, ImageRecord
-from nakagin.spec.docker import ContainerConfig, ContainerCreate, Healthcheck, LogConfig
+from nakagin.spec.docker import ContainerConfig, ContainerCreate, Healthcheck
 
 
 def image(**defaults: object) -> Image:
@@ -64,12 +64,3 @@ def test_ports(spec: str, expected: tuple[int, int, str]) -> None:
 def test_bad_ports(spec: str) -> None:
     with pytest.raises(Invalid, match="invalid port specification"):
         request.parse_port(spec)
-
-
-def test_logs_are_bounded_unless_asked_otherwise() -> None:
-    assert request.log_bounds(LogConfig()) == (20 << 20, 5)
-    assert request.log_bounds(LogConfig(config={"max-size": "10k"})) == (10 << 10, 1)
-    assert request.log_bounds(LogConfig(config={"max-size": "-1", "max-file": "3"})) == (0, 3)
-    for wrong in ({"max-size": "big"}, {"max-file": "0"}):
-        with pytest.raises(Invalid):
-            request.log_bounds(LogConfig(config=wrong))

@@ -42,6 +42,16 @@ def test_security_options() -> None:
             security.parse_options([wrong])
 
 
+def test_what_this_machine_cannot_apply_is_said() -> None:
+    def said(*options: str, has_apparmor: bool = False) -> str:
+        return " ".join(security.unapplied(security.parse_options(options), has_apparmor=has_apparmor))
+
+    assert "profile strict is not applied" in said("apparmor=strict")
+    assert said("apparmor=strict", has_apparmor=True) == said("apparmor=unconfined") == said() == ""
+    assert "SELinux labels are not applied" in said("label=type:svirt_t")
+    assert said("label=disable") == ""
+
+
 def test_seccomp_filter_follows_capabilities_and_is_made_once() -> None:
     def chosen(
         option: str = "", *, privileged: bool = False, standard: str = "", names: tuple[str, ...] = ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nakagin.containers.streams import parse_detach_keys
+from nakagin.containers.streams import Frames, parse_detach_keys
 from nakagin.errors import Invalid
 
 
@@ -26,3 +26,11 @@ def test_keys(text: str | None, keys: bytes) -> None:
 def test_bad_keys(text: str) -> None:
     with pytest.raises(Invalid, match="Invalid detach keys"):
         parse_detach_keys(text)
+
+
+@pytest.mark.parametrize("step", [1, 3, 8, 100])
+def test_frames_come_in_any_pieces(step: int) -> None:
+    data = b"\x01\0\0\0\0\0\0\x03one\x02\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\x03two"
+    frames = Frames()
+    found = [each for at in range(0, len(data), step) for each in frames.feed(data[at : at + step])]
+    assert found == [(1, b"one"), (2, b""), (2, b"two")]

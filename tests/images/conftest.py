@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.images.house import House
+from tests.registry.faulty import FaultyRegistry
 from tests.storage.tars import member, tar
 
 from nakagin.images.library import Images
@@ -42,3 +44,18 @@ def make(images: Images) -> Callable[..., Image]:
         return images.import_(io.BytesIO(tar(member("f", text.encode()))), name, **options)
 
     return import_one
+
+
+@pytest.fixture
+async def house(tmp_path: Path) -> AsyncIterator[House]:
+    """What moves images, on a folder of its own."""
+    found = House(tmp_path)
+    yield found
+    await found.close()
+
+
+@pytest.fixture
+def registry() -> Iterator[FaultyRegistry]:
+    """A registry in this process that can misbehave."""
+    with FaultyRegistry() as found:
+        yield found

@@ -198,3 +198,9 @@ def test_a_failed_run_is_explained_and_leaves_nothing(
     assert caught.value.hint
     assert hint in caught.value.hint
     assert images.list() == []
+
+
+def test_a_suite_that_apt_does_not_have_needs_a_mirror() -> None:
+    with pytest.raises(Unavailable, match="do not have nosuchsuite") as raised:
+        debian.recipe([], "nosuchsuite", "minbase", None)
+    assert "--mirror" in str(raised.value)

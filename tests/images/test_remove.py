@@ -116,9 +116,10 @@ def test_prune(images: Images, make: Make, records: Records) -> None:
     held = make(None, "22")
     records.hold(KIND, held.id, "container:x", "runs")
     loose = make(None, "333")
+    before = images.disk_usage()
     lines, freed = images.prune()
     assert {"Deleted": loose.id} in lines
-    assert freed == 3
+    assert freed == before - images.disk_usage() > 0
     lines, freed = images.prune(dangling=False)
     assert kinds(lines) == ["Untagged", "Deleted", "Deleted"]
     assert [image.id for image in images.list()] == [held.id]

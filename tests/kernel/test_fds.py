@@ -5,7 +5,11 @@ from __future__ import annotations
 import os
 import socket
 
+import pytest
+
 from nakagin.kernel import fds, process
+
+pytestmark = pytest.mark.forked
 
 
 def test_everything_but_what_is_kept_is_closed() -> None:

@@ -8,6 +8,9 @@ import resource
 import pytest
 
 from nakagin.kernel import identity, process
+from nakagin.kernel.calls import perform
+
+pytestmark = pytest.mark.forked
 
 
 def test_names_and_masks() -> None:
@@ -31,10 +34,10 @@ def test_what_is_dropped_is_gone() -> None:
         try:
             keep = identity.capability_mask(["CAP_KILL", "CAP_SETGID", "CAP_SETUID", "CAP_SETPCAP"])[0]
             kill = identity.capability_mask(["CAP_KILL"])[0]
-            identity.limit_bounding(keep, identity.bounding_mask())
-            identity.set_ids(12, 34, [56], keep_capabilities=True)
-            identity.set_capabilities(identity.CapabilitySets(kill, kill, kill))
-            identity.set_ambient(kill)
+            perform(identity.bounding_calls(keep, identity.bounding_mask()))
+            perform(identity.user_calls(12, 34, [56]))
+            perform(identity.capability_calls(identity.CapabilitySets(kill, kill, kill)))
+            perform(identity.ambient_calls(kill))
             own = identity.own_capabilities()
             right = (
                 identity.bounding_mask() == keep
@@ -53,7 +56,7 @@ def test_limits() -> None:
     assert identity.get_rlimit(number) == resource.getrlimit(resource.RLIMIT_NOFILE)
     pid, pidfd = process.clone3(0)
     if pid == 0:
-        identity.set_rlimit(number, 50, 60)
+        perform([identity.rlimit_call(number, 50, 60)])
         os._exit(0 if resource.getrlimit(resource.RLIMIT_NOFILE) == (50, 60) else 1)
     assert process.wait_pidfd(pidfd) == 0
     os.close(pidfd)

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import os
 import select
 import subprocess
+import traceback
 
 import pytest
 from tests.network.sandbox import in_namespace
 
 from nakagin.kernel import nftables
+from nakagin.kernel.abi import CLONE_NEWPID
+from nakagin.kernel.namespaces import unshare
 
 pytestmark = pytest.mark.root
 
@@ -32,6 +36,24 @@ def test_errors_carry_their_number() -> None:
 
 @in_namespace
 def test_only_changes_by_others_to_the_own_table_are_noticed() -> None:
+    _notices()
+
+
+@in_namespace
+def test_an_engine_in_a_pid_namespace_knows_its_own_changes() -> None:
+    unshare(CLONE_NEWPID)
+    pid = os.fork()
+    if pid == 0:
+        try:
+            _notices()
+        except BaseException:  # noqa: BLE001 (the outermost frame of a process)
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+def _notices() -> None:
     def noticed(commands: str, *, by_us: bool) -> bool:
         if by_us:
             nftables.run(commands)

@@ -10,6 +10,8 @@ import pytest
 
 from nakagin.kernel import abi, mount, namespaces, paths, process
 
+pytestmark = pytest.mark.forked
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path

@@ -9,6 +9,8 @@ import pytest
 
 from nakagin.kernel import abi, process
 
+pytestmark = pytest.mark.forked
+
 
 def test_clone3_is_a_fork_with_a_pidfd() -> None:
     pid, pidfd = process.clone3(0)

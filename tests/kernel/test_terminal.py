@@ -10,6 +10,8 @@ import pytest
 
 from nakagin.kernel import process, terminal
 
+pytestmark = pytest.mark.forked
+
 if TYPE_CHECKING:
     from pathlib import Path
 

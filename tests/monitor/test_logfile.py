@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nakagin.monitor import logfile
 from nakagin.monitor.logfile import LONGEST_LINE, Writer, make, timestamp
 from nakagin.monitor.logreader import Entry, Reader, follow
 
@@ -36,9 +37,9 @@ def read(path: Path, **options: object) -> list[str]:
         reader.close()
 
 
-def write_numbers(path: Path, count: int, **options: int) -> None:
+def write_numbers(path: Path, count: int, max_size: int = 0, files: int = 1) -> None:
     make(str(path))
-    writer = Writer(str(path), clock=Clock(), **options)
+    writer = Writer(str(path), clock=Clock(), max_size=max_size, files=files)
     for number in range(count):
         writer.write("stdout", f"{number}\n".encode())
     writer.close()
@@ -142,6 +143,90 @@ async def test_following_sees_each_line_once_across_rotations(tmp_path: Path) ->
     ended.set()
     await asyncio.wait_for(task, 10)
     assert [entry.data for entry in seen] == [f"{n}\n".encode() for n in range(200)]
+
+
+async def test_following_sees_each_line_once_across_compression(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    ended = asyncio.Event()
+    make(str(path))
+    writer = Writer(str(path), max_size=4000, files=50, compress=True, clock=Clock())
+    seen: list[bytes] = []
+
+    async def collect() -> None:
+        async for entry in follow(str(path), ended):
+            seen.append(entry.data)
+
+    task = asyncio.create_task(collect())
+    for number in range(400):
+        writer.write("stdout", f"{number}\n".encode())
+        if number % 7 == 0:
+            await asyncio.sleep(0)
+    writer.close()
+    ended.set()
+    await asyncio.wait_for(task, 10)
+    assert seen == [f"{n}\n".encode() for n in range(400)]
+    assert (tmp_path / "log.1.gz").exists()
+    assert not (tmp_path / "log.1").exists()
+    assert read(path, tail=399) == [f"{n}\n" for n in range(1, 400)]
+    assert read(path, since=timestamp(START + 395 * SECOND)) == [f"{n}\n" for n in range(395, 400)]
+
+
+async def test_clearing_loses_nothing_for_who_follows(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    ended = asyncio.Event()
+    make(str(path))
+    writer = Writer(str(path), max_size=1000, files=5)
+    followed = aiter(follow(str(path), ended))
+    for number in range(50):
+        writer.write("stdout", f"{number}\n".encode())
+        if number < 30:
+            assert (await asyncio.wait_for(anext(followed), 10)).data == f"{number}\n".encode()
+    writer.clear()
+    assert read(path) == []
+    assert [each.name for each in tmp_path.iterdir()] == ["log"]
+    writer.write("stdout", b"after\n")
+    writer.close()
+    ended.set()
+    rest = [entry.data async for entry in followed]
+    assert rest[-1] == b"after\n"
+    assert rest[0] == b"30\n"  # the file that it had open, to its end
+    assert read(path) == ["after\n"]
+
+
+def test_times_rise_whatever_the_clock_does(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    make(str(path))
+    clock = iter([START, START, START - SECOND, START + SECOND - 1])
+    for text in (b"a\nb\n", b"c\n", b"d\n", b"e\nf\ng\n"):
+        writer = Writer(
+            str(path), clock=clock.__next__
+        )  # a restart of the container: it must find the last time
+        writer.write("stdout", text)
+        writer.close()
+    reader = Reader(str(path))
+    times = [entry.time for entry in reader]
+    reader.close()
+    assert times == sorted(set(times))
+    assert times[0] == timestamp(START)
+    assert times[-1] == timestamp(START + SECOND + 1)
+
+
+def test_attributes_stand_in_every_line(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    make(str(path))
+    writer = Writer(str(path), attributes={"tag": 'q"'})
+    writer.write("stdout", b"a\n")
+    writer.close()
+    assert json.loads(path.read_text())["attrs"] == {"tag": 'q"'}
+    reader = Reader(str(path))
+    assert [entry.attributes for entry in reader] == [{"tag": 'q"'}]
+    reader.close()
+
+
+@given(st.integers(0, 253402300799999999999))
+def test_the_last_time_of_a_log_is_read_back(moment: int) -> None:
+    line = f'{{"log":"x","stream":"stdout","time":"{timestamp(moment)}"}}\n'
+    assert logfile._time_of(line.encode()) == moment
 
 
 def test_no_log_is_an_empty_log(tmp_path: Path) -> None:

@@ -8,18 +8,24 @@ import os
 import signal
 import socket
 import struct
-from collections.abc import AsyncIterator
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from nakagin.cgroups import layout
 from nakagin.errors import CommandFailed, Unavailable
 from nakagin.monitor.launch import Monitor, Zygote
 from nakagin.monitor.logreader import Reader
 
 pytestmark = pytest.mark.root
+
+# Seconds that an event may take; an emulated machine has more of them.
+PATIENCE = float(os.environ.get("NAKAGIN_PATIENCE", "20"))
 
 APPLETS = ("sh", "cat", "echo", "sleep", "true", "tty", "seq", "stty", "kill", "ps")
 NAMESPACES = ("pid", "mount", "network", "uts", "ipc", "cgroup")
@@ -28,6 +34,26 @@ NAMESPACES = ("pid", "mount", "network", "uts", "ipc", "cgroup")
 def process_document(args: tuple[str, ...], tty: bool) -> dict[str, Any]:
     user = {"uid": 0, "gid": 0}
     return {"args": list(args), "env": ["PATH=/bin"], "cwd": "/", "terminal": tty, "user": user}
+
+
+def parent_of(pid: int) -> int:
+    """Of a container's first process: its monitor."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def children_of(pid: int, name: str) -> list[int]:
+    """Its children of that name."""
+    listed = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [int(each) for each in listed if Path(f"/proc/{each}/comm").read_text().strip() == name]
+
+
+async def named_children(pid: int, name: str) -> list[int]:
+    """The same, as soon as there are any."""
+    deadline = asyncio.get_running_loop().time() + PATIENCE
+    while not (found := children_of(pid, name)):
+        assert asyncio.get_running_loop().time() < deadline
+        await asyncio.sleep(0.01)
+    return found
 
 
 class Launched:
@@ -49,7 +75,9 @@ class Launched:
             self.exited.set_result(event)
 
     async def exit(self) -> dict[str, Any]:
-        return await asyncio.wait_for(self.exited, 20)
+        event = await asyncio.wait_for(self.exited, PATIENCE)
+        await asyncio.wait_for(self.monitor.cleared(), PATIENCE)
+        return event
 
     @property
     def log(self) -> list[str]:
@@ -63,15 +91,17 @@ class Launched:
     def run_dir(self) -> Path:
         return Path(self.request["run_dir"])
 
-    async def exec(self, *args: str, tty: bool = False, **fields: Any) -> socket.socket:
+    async def exec(self, *args: str, tty: bool = False, apparmor: str = "", **fields: Any) -> socket.socket:
         ours, theirs = socket.socketpair()
-        process = {
+        process: dict[str, Any] = {
             "args": list(args),
             "env": ["PATH=/bin"],
             "cwd": "/",
             "terminal": tty,
             "user": {"uid": 0, "gid": 0},
         }
+        if apparmor:
+            process["apparmorProfile"] = apparmor
         options = {"exec_id": "e1", "stdin": True, "stdout": True, "stderr": True} | fields
         with theirs:
             try:
@@ -103,7 +133,12 @@ class Rig:
         bundle = self.folder / container_id
         bundle.mkdir()
         tty = bool(changes.get("tty"))
-        bundle.joinpath("config.json").write_text(json.dumps(self._config(args, tty)))
+        config = self._config(args, tty, changes.pop("namespaces", NAMESPACES))
+        if changes.get("foreign"):
+            config["ociVersion"] = "1.0.2"  # as the engine does: crun before 1.9 refuses later ones
+        if "apparmor" in changes:
+            config["process"]["apparmorProfile"] = changes.pop("apparmor")
+        bundle.joinpath("config.json").write_text(json.dumps(config))
         request = {
             "id": container_id, "run_dir": str(bundle / "run"), "bundle": str(bundle),
             "runtime_root": str(self.folder / "runtime"), "rootfs": [], "rootfs_cwd": "/",
@@ -115,10 +150,10 @@ class Rig:
         launched = Launched(self, request)
         self.launched.append(launched)
         launched.monitor = await self.zygote.launch(request, fds, launched.on_event)
-        await asyncio.wait_for(launched.monitor.started(), 20)
+        await asyncio.wait_for(launched.monitor.started(), PATIENCE)
         return launched
 
-    def _config(self, args: tuple[str, ...], tty: bool) -> dict[str, Any]:
+    def _config(self, args: tuple[str, ...], tty: bool, namespaces: Sequence[str]) -> dict[str, Any]:
         return {
             "ociVersion": "1.2.0",
             "root": {"path": str(self.root)},
@@ -132,7 +167,7 @@ class Rig:
                     "options": ["newinstance", "ptmxmode=0666"],
                 },
             ],
-            "linux": {"namespaces": [{"type": each} for each in NAMESPACES]},
+            "linux": {"namespaces": [{"type": each} for each in namespaces]},
         }  # fmt: skip
 
     async def close(self) -> None:
@@ -141,6 +176,8 @@ class Rig:
                 with suppress(ProcessLookupError):
                     os.kill(each.monitor.pid, signal.SIGKILL)
                 await each.exit()
+            if hasattr(each, "monitor"):
+                await asyncio.wait_for(each.monitor.cleared(), PATIENCE)
         await self.zygote.stop()
 
 
@@ -150,10 +187,9 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
     await made.zygote.start()
     yield made
     await made.close()
-    left = [
-        name for name in os.listdir("/sys/fs/cgroup/pids") if name.startswith(f"monitor-test-{os.getpid()}-")
-    ]
-    assert left == []
+    groups = Path("/sys/fs/cgroup")
+    name = f"monitor-test-{os.getpid()}-*"
+    assert [*groups.glob(name), *groups.glob(f"*/{name}")] == []
 
 
 async def death(pidfd: int) -> None:
@@ -162,7 +198,7 @@ async def death(pidfd: int) -> None:
     loop = asyncio.get_running_loop()
     loop.add_reader(pidfd, ended.set)
     try:
-        await asyncio.wait_for(ended.wait(), 20)
+        await asyncio.wait_for(ended.wait(), PATIENCE)
     finally:
         loop.remove_reader(pidfd)
         os.close(pidfd)
@@ -171,7 +207,7 @@ async def death(pidfd: int) -> None:
 async def everything(sock: socket.socket) -> bytes:
     loop = asyncio.get_running_loop()
     received = b""
-    while data := await asyncio.wait_for(loop.sock_recv(sock, 1 << 16), 20):
+    while data := await asyncio.wait_for(loop.sock_recv(sock, 1 << 16), PATIENCE):
         received += data
     sock.close()
     return received
@@ -181,7 +217,7 @@ async def until(sock: socket.socket, text: bytes) -> bytes:
     loop = asyncio.get_running_loop()
     received = b""
     while text not in received:
-        data = await asyncio.wait_for(loop.sock_recv(sock, 1 << 16), 20)
+        data = await asyncio.wait_for(loop.sock_recv(sock, 1 << 16), PATIENCE)
         assert data, received
         received += data
     return received
@@ -211,6 +247,9 @@ async def test_a_missing_command_is_127(rig: Rig) -> None:
         await rig.launch("no-such-command")
     assert caught.value.exit_code == 127
     assert "no-such-command" in str(caught.value)
+    failed = rig.launched[-1]
+    assert await failed.monitor.cleared() is False, "the connection ends with it"
+    assert not failed.events, "nothing was lost: it never ran, and another attempt may run by now"
 
 
 async def test_streams_attached_before_the_start_get_all_output(rig: Rig) -> None:
@@ -280,7 +319,7 @@ async def test_the_container_outlives_engine_and_zygote(rig: Rig) -> None:
 
 async def test_an_exit_while_nobody_listens_is_recorded(rig: Rig) -> None:
     container = await rig.launch("sh", "-c", "while ! [ -e /go ]; do sleep 0.01; done; exit 4")
-    monitor = json.loads((container.run_dir / "monitor.json").read_text())["monitor_pid"]
+    monitor = parent_of(container.monitor.pid)
     pidfd = os.pidfd_open(monitor)
     pid = container.monitor.pid
     container.monitor.close()
@@ -292,11 +331,28 @@ async def test_an_exit_while_nobody_listens_is_recorded(rig: Rig) -> None:
     container.exited.set_result({})
 
 
+async def test_after_the_exit_nothing_is_left_once_it_is_cleared(rig: Rig) -> None:
+    container = await rig.launch("true")
+    await asyncio.wait_for(container.exited, PATIENCE)
+    assert await asyncio.wait_for(container.monitor.cleared(), PATIENCE)
+    assert not os.path.exists(f"/sys/fs/cgroup/pids{container.request['cgroup_path']}")
+    assert not os.path.exists(os.path.join(container.request["runtime_root"], container.request["id"]))
+
+
+async def test_a_monitor_that_dies_before_it_has_cleared_up_is_noticed(rig: Rig) -> None:
+    container = await rig.launch("sleep", "1000")
+    pidfd = os.pidfd_open(container.monitor.pid)
+    os.kill(parent_of(container.monitor.pid), signal.SIGKILL)
+    assert not await asyncio.wait_for(container.monitor.cleared(), PATIENCE)
+    await death(pidfd)
+    _remove_cgroup(container.request["cgroup_path"])
+
+
 async def test_a_killed_monitor_takes_only_its_own_container(rig: Rig) -> None:
     one = await rig.launch("sleep", "1000")
     other = await rig.launch("sleep", "1000")
     pidfd = os.pidfd_open(one.monitor.pid)
-    os.kill(json.loads((one.run_dir / "monitor.json").read_text())["monitor_pid"], signal.SIGKILL)
+    os.kill(parent_of(one.monitor.pid), signal.SIGKILL)
     assert (await one.exit())["event"] == "lost"
     await death(pidfd)
     assert (await other.monitor.request("state"))["status"] == "running"
@@ -319,6 +375,28 @@ async def test_a_killed_zygote_is_replaced(rig: Rig) -> None:
     assert (await container.exit())["exit_code"] == 0
 
 
+async def test_a_killed_midwife_is_replaced(rig: Rig) -> None:
+    (midwife,) = children_of(rig.zygote.pid, "nakagin-midwife")
+    zygote = os.pidfd_open(rig.zygote.pid)
+    os.kill(midwife, signal.SIGKILL)
+    await death(zygote)  # the zygote leaves with her
+    container = await rig.launch("true")
+    assert (await container.exit())["exit_code"] == 0
+
+
+async def test_a_monitor_that_was_killed_while_it_waited_is_replaced(rig: Rig) -> None:
+    if layout.detect().mode == "v2":
+        pytest.skip("capsules are made on request")
+    (monitor,) = await named_children(rig.zygote.pid, "nakagin-monitor")
+    await named_children(monitor, "nakagin-capsule")  # named when it is ready
+    pidfd = os.pidfd_open(monitor)
+    os.kill(monitor, signal.SIGKILL)
+    await death(pidfd)
+    for tty in (False, True):  # from outside, and by a helper
+        container = await rig.launch("true", tty=tty)
+        assert (await container.exit())["exit_code"] == 0
+
+
 async def test_pause_holds_and_resume_goes_on(rig: Rig) -> None:
     container = await rig.launch("sh", "-c", "while ! [ -e /go ]; do sleep 0.01; done")
     await container.monitor.request("pause")
@@ -326,3 +404,26 @@ async def test_pause_holds_and_resume_goes_on(rig: Rig) -> None:
     await container.monitor.request("resume")
     Path(f"/proc/{container.monitor.pid}/root/go").touch()
     assert (await container.exit())["exit_code"] == 0
+
+
+def test_a_signal_of_a_child_that_was_reaped_is_harmless() -> None:
+    """The last child's pidfd and its SIGCHLD may be ready at once; which is read first is the kernel's choice."""
+    script = """
+import os
+from nakagin.monitor.monitor import Monitor
+
+childless = Monitor.__new__(Monitor)
+childless._born, childless._execs = {"pid": 1}, {}
+reader, writer = os.pipe()
+os.write(writer, b"x")
+childless._reap_orphans(reader)
+print("alive")
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("alive\n", "")
+
+
+async def test_a_container_without_its_own_init_tells_its_exit_code(rig: Rig) -> None:
+    shared = [each for each in NAMESPACES if each != "pid"]
+    container = await rig.launch("sh", "-c", "sleep 0.01 & exit 6", namespaces=shared)
+    assert (await container.exit())["exit_code"] == 6

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from nakagin.kernel.loop import Loop
 from nakagin.monitor.logfile import Writer, make
 from nakagin.monitor.logreader import Reader
-from nakagin.monitor.loop import Loop
 from nakagin.monitor.stdio import LAG, STDERR, STDOUT, Stdio
 
 

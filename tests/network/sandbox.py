@@ -13,12 +13,13 @@ import signal
 import socket
 import threading
 import time
-import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from nakagin.kernel import netlink
+from tests.forked import run_forked
+
+from nakagin.kernel import netlink, nftables
 from nakagin.kernel.abi import CLONE_NEWNET
 from nakagin.kernel.namespaces import in_network_namespace, unshare
 from nakagin.network import links
@@ -36,32 +37,17 @@ def in_namespace(test: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(test)
     def run(*args: Any, **kwargs: Any) -> None:
-        reading, writing = os.pipe()
-        pid = _fork()
-        if pid == 0:
-            _run_child(writing, functools.partial(test, *args, **kwargs))
-        os.close(writing)
-        with open(reading, encoding="utf-8") as report:
-            text = report.read()
-        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-        if status:
-            raise AssertionError(f"in the namespace (exit {status}):\n{text}")
+        run_forked(functools.partial(_enter, functools.partial(test, *args, **kwargs)))
 
     return run
 
 
-def _run_child(report: int, body: Callable[[], None]) -> None:
-    code = 1
-    try:
-        unshare(CLONE_NEWNET)
-        with netlink.Socket() as kernel:
-            kernel.send([netlink.set_up(1, "lo")])
-        body()
-        code = 0
-    except BaseException:  # noqa: BLE001 (the outermost frame of a process)
-        os.write(report, traceback.format_exc().encode())
-    finally:
-        os._exit(code)
+def _enter(body: Callable[[], None]) -> None:
+    unshare(CLONE_NEWNET)
+    nftables._context = None  # the test runner's own speaks to the machine's namespace
+    with netlink.Socket() as kernel:
+        kernel.send([netlink.set_up(1, "lo")])
+    body()
 
 
 class Host:

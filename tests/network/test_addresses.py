@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nakagin.errors import Conflict, Exhausted, Invalid
-from nakagin.network.addresses import Allocator, choose_subnet, first_host, mac_of, overlaps
+from nakagin.network.addresses import Allocator, Use, choose_subnet, first_host, mac_of, overlaps
 from nakagin.network.model import Subnet
 
 SMALL = Subnet("10.0.0.0/29", "10.0.0.1")  # 10.0.0.2 to .6 are free
@@ -18,21 +18,22 @@ def test_the_first_pool_is_dockers() -> None:
 
 
 def test_subnets_in_use_are_avoided() -> None:
-    used = ["172.17.3.0/24", "172.18.0.0/15", "fe80::/64"]
+    used = [Use(each, "x") for each in ("172.17.3.0/24", "172.18.0.0/15", "fd00::/64")]
     assert choose_subnet((), used) == "172.20.0.0/16"
-    assert choose_subnet((("10.0.0.0/23", 24),), ["10.0.0.77/32"]) == "10.0.1.0/24"
+    assert choose_subnet((("10.0.0.0/23", 24),), [Use("10.0.0.77/32", "x")]) == "10.0.1.0/24"
+    assert choose_subnet((("fd00::/48", 64),), used, ipv6=True) == "fd00:0:0:1::/64"
 
 
 def test_exhausted_pools_say_what_is_in_use() -> None:
-    with pytest.raises(Exhausted, match=r"10\.0\.0\.0/8"):
-        choose_subnet((("10.0.0.0/23", 24),), ["10.0.0.0/8"])
+    with pytest.raises(Exhausted, match=r"10\.0\.0\.0/8 has the route by eth0.*network prune"):
+        choose_subnet((("10.0.0.0/23", 24),), [Use("10.0.0.0/8", "the route by eth0")])
 
 
 @given(st.lists(st.tuples(st.integers(0, 2**32 - 1), st.integers(8, 32)), max_size=8))
 def test_a_chosen_subnet_overlaps_nothing(routes: list[tuple[int, int]]) -> None:
     used = [str(ipaddress.ip_network((address, length), strict=False)) for address, length in routes]
     try:
-        chosen = choose_subnet((), used)
+        chosen = choose_subnet((), [Use(each, "x") for each in used])
     except Exhausted:
         return
     assert not overlaps(chosen, used)

@@ -1,8 +1,16 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
 
-from nakagin.network.documents import matches, network_document, ports_document, settings_document
+from nakagin.errors import Invalid
+from nakagin.network.documents import (
+    check_filters,
+    matches,
+    network_document,
+    ports_document,
+    settings_document,
+)
 from nakagin.network.model import Endpoint, Network, PortMapping, Subnet
 
 BRIDGE = Network(
@@ -43,7 +51,7 @@ def test_ports_are_listed_by_container_port() -> None:
 
 
 def test_settings_of_a_running_and_of_a_stopped_container() -> None:
-    running = settings_document([(BRIDGE, WEB)], ["443/tcp"])
+    running = settings_document({"bridge": (BRIDGE, WEB)}, ["443/tcp"])
     assert (running["IPAddress"], running["IPPrefixLen"], running["Gateway"]) == (
         "172.17.0.2",
         16,
@@ -51,9 +59,11 @@ def test_settings_of_a_running_and_of_a_stopped_container() -> None:
     )
     assert running["Networks"]["bridge"]["MacAddress"] == WEB.mac
     assert "443/tcp" in running["Ports"]
-    stopped = settings_document([(BRIDGE, None)], ["443/tcp"])
+    stopped = settings_document({"bridge": (BRIDGE, None)}, ["443/tcp"])
     assert (stopped["IPAddress"], stopped["Ports"], stopped["SandboxID"]) == ("", {}, "")
     assert stopped["Networks"]["bridge"]["NetworkID"] == BRIDGE.id
+    gone = settings_document({"gone": (None, None)})
+    assert gone["Networks"]["gone"]["NetworkID"] == ""
 
 
 def test_filters() -> None:
@@ -64,3 +74,7 @@ def test_filters() -> None:
     assert not matches(labelled, {"dangling": ["true"]}, used=True)
     assert matches(BRIDGE, {"type": ["builtin"]}, used=True)
     assert not matches(BRIDGE, {"name": ["none"]}, used=True)
+    assert not matches(labelled, {"label": ["tier=web", "other"]}, used=False)
+    for filters in ({"color": ["red"]}, {"type": ["mine"]}, {"dangling": ["perhaps"]}):
+        with pytest.raises(Invalid, match="invalid filter"):
+            check_filters(filters)

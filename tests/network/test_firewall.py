@@ -6,9 +6,13 @@ import msgspec
 import pytest
 from tests.network.sandbox import in_namespace
 
-from nakagin.kernel import nftables
-from nakagin.network.firewall import Firewall, Published, difference, plan, replacement
+from nakagin.kernel import abi, nftables
+from nakagin.kernel.mount import mount
+from nakagin.kernel.namespaces import unshare
+from nakagin.network.firewall import Firewall, difference
 from nakagin.network.model import Network, PortMapping, Subnet
+from nakagin.network.portmaps import Published
+from nakagin.network.ruleset import Allowed, plan
 
 V4 = Network("a" * 64, "bridge", "bridge", "", (Subnet("172.17.0.0/16", "172.17.0.1"),), bridge="nakagin0")
 DUAL = Network(
@@ -20,42 +24,12 @@ WEB = Published(PortMapping("tcp", "0.0.0.0", 8080, 80), "172.17.0.2")
 LOCAL = Published(PortMapping("udp", "127.0.0.1", 53, 53), "172.17.0.3")
 RANGE = Published(PortMapping("tcp", "0.0.0.0", 9000, 9000, 10000), "172.17.0.2")
 SHIFTED = Published(PortMapping("tcp", "10.0.0.1", 20000, 30000, 3), "172.17.0.2")
+SCTP = Published(PortMapping("sctp", "0.0.0.0", 9899, 9899), "172.17.0.2")
 SIX = Published(PortMapping("tcp", "::", 8080, 80), "fd00:1::2")
 
 
 def listing() -> str:
     return subprocess.run(["nft", "list", "ruleset"], capture_output=True, text=True, check=True).stdout
-
-
-def test_the_plan_of_one_network_reads_like_nft() -> None:
-    text = "\n".join(plan("nakagin", [V4], []).layout)
-    assert 'iifname "nakagin0" ip daddr 127.0.0.0/8 drop' in text
-    assert 'oifname != { "nakagin0" } ip saddr 172.17.0.0/16 masquerade' in text
-    assert 'oifname vmap { "nakagin0" : jump to_aaaaaaaaaaaa }' in text
-    assert "ip6" not in text
-
-
-def test_each_kind_of_mapping_has_its_map() -> None:
-    elements = plan("t", [V4, DUAL], [WEB, LOCAL, RANGE, SHIFTED, SIX]).elements
-    assert elements["ports4"] == {("tcp", "8080"): ("172.17.0.2", "80")}
-    assert elements["ranges4"] == {("tcp", "0.0.0.0/0", "9000-18999"): ("172.17.0.2",)}
-    assert elements["ports4_at"] == {
-        ("udp", "127.0.0.1", "53"): ("172.17.0.3", "53"),
-        ("tcp", "10.0.0.1", "20000"): ("172.17.0.2", "30000"),
-        ("tcp", "10.0.0.1", "20001"): ("172.17.0.2", "30001"),
-        ("tcp", "10.0.0.1", "20002"): ("172.17.0.2", "30002"),
-    }
-    assert elements["ports6"] == {("tcp", "8080"): ("fd00:1::2", "80")}
-
-
-def test_switches_of_a_network_change_its_rules() -> None:
-    def text(**changes: bool) -> str:
-        network = msgspec.structs.replace(V4, bridge="n0", **changes)
-        return "\n".join(plan("t", [network], []).layout)
-
-    assert 'iifname "n0" accept' not in text(icc=False)
-    assert "oifname !=" not in text(masquerade=False)
-    assert 'iifname "n0" oifname != "n0" drop' in text(internal=True)
 
 
 def test_a_changed_port_is_a_changed_element_only() -> None:
@@ -64,7 +38,13 @@ def test_a_changed_port_is_a_changed_element_only() -> None:
     assert difference(before, after) == [
         "delete element inet t ports4_at { udp . 127.0.0.1 . 53 : 172.17.0.3 . 53 }"
     ]
-    assert difference(after, plan("t", [V4, DUAL], [WEB])) == replacement(plan("t", [V4, DUAL], [WEB]))
+
+
+def test_a_new_network_leaves_the_rules_of_others_alone() -> None:
+    before, after = plan("t", [V4], [WEB]), plan("t", [V4, DUAL], [WEB])
+    for commands in (difference(before, after), difference(after, before)):
+        assert commands
+        assert not any("aaaaaaaaaaaa" in each or "delete table" in each for each in commands)
 
 
 @pytest.mark.root
@@ -75,6 +55,22 @@ def test_the_kernel_takes_every_kind_of_rule_and_gives_it_back_alike() -> None:
     firewall.apply(planned)
     assert not firewall.restore(planned)
     assert "tcp . 0.0.0.0/0 . 9000-18999 : 172.17.0.2" in listing()
+
+
+@pytest.mark.root
+@in_namespace
+def test_no_list_of_protocols_is_needed() -> None:
+    """Minimal systems have no /etc/protocols."""
+    unshare(abi.CLONE_NEWNS)
+    mount(None, "/", None, abi.MS_REC | abi.MS_PRIVATE)
+    mount("/dev/null", "/etc/protocols", None, abi.MS_BIND)
+    routed = msgspec.structs.replace(DUAL, internal=False, gateway_mode4="routed", gateway_mode6="routed")
+    allowed = Allowed(ports4=frozenset({("192.0.2.1", "tcp", "443"), ("192.0.2.1", "udp", "53")}))
+    limited = msgspec.structs.replace(V4, egress=())
+    planned = plan("t", [routed, limited], [WEB, LOCAL, RANGE, SIX, SCTP], {V4.id: allowed}, direct=True)
+    firewall = Firewall("t")
+    firewall.apply(planned)
+    assert not firewall.restore(planned), "what the kernel shows is understood without it as well"
 
 
 @pytest.mark.root
@@ -104,13 +100,50 @@ def test_whatever_others_do_to_the_table_is_repaired_and_other_tables_stay() -> 
 def test_single_ports_come_and_go_even_when_the_table_was_lost_meanwhile() -> None:
     firewall = Firewall("t")
     firewall.apply(plan("t", [V4], []))
-    firewall.publish([WEB, LOCAL])
+    firewall.lead((), [WEB, LOCAL])
     assert not firewall.restore(plan("t", [V4], [WEB, LOCAL]))
-    firewall.withdraw([WEB])
+    firewall.lead([WEB, LOCAL], [LOCAL])
     assert not firewall.restore(plan("t", [V4], [LOCAL]))
     nftables.run("delete table inet t")
-    firewall.publish([RANGE])
+    firewall.lead((), [RANGE])
     assert not firewall.restore(plan("t", [V4], [LOCAL, RANGE]))
     nftables.run("delete table inet t")
-    firewall.withdraw([RANGE])
+    firewall.lead([RANGE], ())
     assert not firewall.restore(plan("t", [V4], [LOCAL]))
+
+
+@pytest.mark.root
+@in_namespace
+def test_two_ports_of_this_host_may_open_one_of_the_container() -> None:
+    firewall = Firewall("t")
+    one, other = (
+        Published(PortMapping("tcp", "0.0.0.0", port, 80), "172.17.0.2", direct=True) for port in (81, 82)
+    )
+    firewall.apply(plan("t", [V4], [], direct=True))
+    firewall.lead((), [one, other])
+    firewall.lead([one, other], [other])
+    assert not firewall.restore(plan("t", [V4], [other], direct=True))
+    firewall.lead([other], ())
+    assert not firewall.restore(plan("t", [V4], [], direct=True))
+
+
+@pytest.mark.root
+@in_namespace
+def test_networks_come_and_go_without_a_moment_in_which_the_table_is_gone() -> None:
+    firewall = Firewall("t")
+    with nftables.Watch("t") as watch:
+        for networks in ([V4], [V4, DUAL], [DUAL], [V4, DUAL], [V4]):
+            planned = plan("t", networks, [WEB])
+            firewall.apply(planned)
+            assert not firewall.restore(planned)
+        assert not watch.foreign_change(), "our own changes are nobody else's"
+
+
+@pytest.mark.root
+@in_namespace
+def test_a_new_engine_takes_over_the_table_of_the_old_one() -> None:
+    planned = plan("t", [V4, DUAL], [WEB])
+    Firewall("t").apply(planned)
+    heir = Firewall("t")
+    assert heir.restore(planned), "it cannot know what the rules mean, so it writes them anew"
+    assert not heir.restore(planned)

@@ -7,17 +7,18 @@ import re
 import select
 import socket
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import pytest
 from tests.network.sandbox import Greeter, Host, ask, cable, greeting, hosts, in_namespace
 
-from nakagin.errors import Conflict, Denied, Invalid, NotFound, Unsupported
+from nakagin.errors import Conflict, Denied, Invalid, NotFound
 from nakagin.kernel import netlink
 from nakagin.network import links
 from nakagin.network.endpoints import Attachment
-from nakagin.network.model import PortRequest, Protocol, Settings
+from nakagin.network.model import PortRequest, Protocol, Settings, Wish
 from nakagin.network.networks import Networks
+from nakagin.spec.networking import NetworkCreate
 
 pytestmark = pytest.mark.root
 
@@ -50,9 +51,16 @@ def publish(host: int, container: int = 80, protocol: Protocol = "tcp", ip: str 
 
 def attach(networks: Networks, host: Host, name: str, *requests: PortRequest) -> Attachment:
     """What containers/ and the monitor do; the sockets stay open as the monitor's would."""
-    attachment = networks.allocate("bridge", f"id-{name}", name, requests)
-    links.attach(attachment.plan, host.pid)
+    attachment = place(networks, "bridge", f"id-{name}", name, requests)
+    for plan in attachment.plans:
+        links.attach(plan, host.pid)
     return attachment
+
+
+def place(
+    networks: Networks, network: str, container: str, name: str, requests: Sequence[PortRequest] = ()
+) -> Attachment:
+    return networks.attach(container, name, [Wish(network=network)], requests)
 
 
 def our_links() -> set[str]:
@@ -84,12 +92,12 @@ def test_the_three_networks_exist_under_lasting_ids() -> None:
     assert our_links() == set(), "the bridge is made when it is first needed"
     with pytest.raises(NotFound, match="network nix not found"):
         networks.get("nix")
-    with pytest.raises(Unsupported):
-        networks.create(None)
+    with pytest.raises(Denied, match="predefined bridge network"):
+        networks.create(NetworkCreate(name="bridge"))
     with pytest.raises(Denied, match="bridge is a pre-defined network and cannot be removed"):
         networks.remove("bridge")
     with pytest.raises(Invalid):
-        networks.allocate("host", "c", "c")
+        place(networks, "host", "c", "c")
 
 
 @in_namespace
@@ -106,7 +114,7 @@ def test_published_ports_answer_from_everywhere() -> None:
         Greeter(web, "web", range(80, 84))
         Greeter(other, "other", range(90, 91))
         host = "172.17.0.1"
-        assert attached.endpoint.addresses == ("172.17.0.2/16",)
+        assert attached.endpoints[0].addresses == ("172.17.0.2/16",)
         # from this machine: by loopback, by its address, and straight to the container
         assert greeting(socket.create_connection(("127.0.0.1", 8080), 5)) == f"web 80 {host}"
         assert greeting(socket.create_connection(("127.0.0.1", 8082), 5)) == f"web 82 {host}"
@@ -173,7 +181,7 @@ def test_ipv6_on_the_default_bridge() -> None:
         cable(outside, "fd00:a::2/64", "fd00:a::1/64")
         networks = started(fixed_cidr_v6="fd00:17::/64")
         attached = attach(networks, web, "web", publish(8080))
-        assert attached.endpoint.addresses == ("172.17.0.2/16", "fd00:17::2/64")
+        assert attached.endpoints[0].addresses == ("172.17.0.2/16", "fd00:17::2/64")
         Greeter(web, "web", range(80, 81), address="::")
         # The kernel lets up to a second pass before a bridge that got its first port speaks IPv6.
         assert greeting(outside.connect_soon("fd00:a::1", 8080)) == "web 80 fd00:a::2"
@@ -229,7 +237,7 @@ def test_datagram_flows_to_a_container_that_went_are_forgotten() -> None:
 def test_other_firewalls_that_drop_forwarded_packets_are_named(caplog: pytest.LogCaptureFixture) -> None:
     chain = "{ type filter hook forward priority 0; policy drop; }"
     subprocess.run(["nft", f"add table ip filter; add chain ip filter FORWARD {chain}"], check=True)
-    started().allocate("bridge", "c", "c")
+    place(started(), "bridge", "c", "c")
     assert "firewall chain ip filter FORWARD drops forwarded packets" in caplog.text
 
 
@@ -243,7 +251,7 @@ def test_a_range_keeps_its_port_numbers() -> None:
         assert greeting(outside.connect("10.0.0.1", 25000)) == "web 25000 10.0.0.2"
         assert greeting(socket.create_connection(("127.0.0.1", 25000), 5)) == "web 25000 172.17.0.1"
         with pytest.raises(Conflict, match="container web"):
-            networks.allocate("bridge", "id-2", "second", [publish(20001)])
+            place(networks, "bridge", "id-2", "second", [publish(20001)])
 
 
 @in_namespace
@@ -252,18 +260,18 @@ def test_release_gives_everything_back_and_cleanup_leaves_nothing() -> None:
     with hosts(1) as (web,):
         networks = started(store)
         attach(networks, web, "web", publish(8080)).close()
-        with pytest.raises(Conflict, match="already attached"):
-            networks.allocate("bridge", "id-web", "web")
+        with pytest.raises(Conflict, match="already exists in network"):
+            place(networks, "bridge", "id-web", "web")
         assert [each.mac for each in networks.endpoints("id-web")] == ["02:42:ac:11:00:02"]
-        assert networks.settings_document("id-web", "bridge")["Ports"]["80/tcp"][0]["HostPort"] == "8080"
+        assert networks.settings_document("id-web", ["bridge"])["Ports"]["80/tcp"][0]["HostPort"] == "8080"
         assert len(networks.inspect("bridge")["Containers"]) == 1
         networks.release("id-web")
         networks.release("id-web")
         assert not list(store.all("endpoint"))
         with refused():
             socket.create_connection(("127.0.0.1", 8080), 0.3)
-        again = networks.allocate("bridge", "id-2", "two", [publish(8080)])
-        assert again.endpoint.addresses == ("172.17.0.3/16",), "an address rests before it is used again"
+        again = place(networks, "bridge", "id-2", "two", [publish(8080)])
+        assert again.endpoints[0].addresses == ("172.17.0.3/16",), "an address rests before it is used again"
         again.close()
         networks.cleanup()
         assert our_links() == set()
@@ -279,11 +287,12 @@ def test_a_failed_allocation_leaves_nothing_half_made() -> None:
         socket.create_server(("127.0.0.1", 8080)),
         pytest.raises(Conflict, match="port is already allocated by process"),
     ):
-        networks.allocate("bridge", "id-web", "web", [publish(8079), publish(8080)])
+        place(networks, "bridge", "id-web", "web", [publish(8079), publish(8080)])
     assert not list(store.all("endpoint"))
-    attached = networks.allocate("bridge", "id-web", "web", [publish(8079), publish(8080)])
+    attached = place(networks, "bridge", "id-web", "web", [publish(8079), publish(8080)])
     assert len(attached.sockets) == 4
-    assert attached.proxies(3)[0] == {"fd_index": 3, "proto": "tcp", "target": ["172.17.0.3", 80]}
+    first = {"fd_index": 3, "proto": "tcp", "target": ["172.17.0.3", 80], "announce": False}
+    assert attached.proxies(3)[0] == first
     attached.close()
 
 
@@ -298,19 +307,19 @@ def test_after_an_engine_restart_the_living_are_known_and_the_dead_forgotten() -
         with socket.create_connection(("127.0.0.1", 8080), 5) as connection:
             second = started(store, ["id-web"])
             assert connection.makefile(encoding="utf-8").read().startswith("web"), "connections live on"
-        assert second.endpoints("id-web") == (kept.endpoint,)
+        assert second.endpoints("id-web") == (kept.endpoints[0],)
         assert second.endpoints("id-dead") == ()
-        assert kept.plan["host_interface"] in our_links()
+        assert kept.plans[0]["host_interface"] in our_links()
         assert len([each for each in our_links() if each.startswith("veth")]) == 1, "the dead one's was swept"
         assert greeting(socket.create_connection(("127.0.0.1", 8080), 5)).startswith("web")
         with pytest.raises(Conflict, match="container web"):
-            second.allocate("bridge", "id-3", "three", [publish(8080)])
-        fresh = second.allocate("bridge", "id-4", "four", [publish(8081)])
-        assert fresh.endpoint.addresses != kept.endpoint.addresses
+            place(second, "bridge", "id-3", "three", [publish(8080)])
+        fresh = place(second, "bridge", "id-4", "four", [publish(8081)])
+        assert fresh.endpoints[0].addresses != kept.endpoints[0].addresses
         fresh.close()
         second.rename("id-web", "renamed")
         with pytest.raises(Conflict, match="container renamed"):
-            second.allocate("bridge", "id-3", "three", [publish(8080)])
+            place(second, "bridge", "id-3", "three", [publish(8080)])
 
 
 @in_namespace
@@ -318,7 +327,7 @@ def test_after_a_restart_with_nobody_attached_the_next_container_gets_an_address
     store = Store()
     started(store).cleanup()
     with hosts(1) as (web,):
-        assert attach(started(store), web, "web").endpoint.addresses == ("172.17.0.2/16",)
+        assert attach(started(store), web, "web").endpoints[0].addresses == ("172.17.0.2/16",)
 
 
 @in_namespace
@@ -371,7 +380,7 @@ def test_the_subnet_avoids_routes_in_use_and_follows_bip() -> None:
         store = Store()
         assert started(store).get("bridge").subnets[0].subnet == "172.18.0.0/16"
         given = started(store, bridge_address="10.77.0.1/24", fixed_cidr="10.77.0.128/25")
-        assert given.allocate("bridge", "c", "c").endpoint.addresses == ("10.77.0.128/24",)
+        assert place(given, "bridge", "c", "c").endpoints[0].addresses == ("10.77.0.128/24",)
         given.release("c")
 
 
@@ -381,7 +390,7 @@ def test_engines_beside_each_other_do_not_share_a_subnet() -> None:
     assert {each.get("bridge").subnets[0].subnet for each in engines} == {"172.17.0.0/16"}, (
         "nothing is made yet"
     )
-    addresses = {each.allocate("bridge", "c", "c").endpoint.addresses[0] for each in engines}
+    addresses = {place(each, "bridge", "c", "c").endpoints[0].addresses[0] for each in engines}
     assert addresses == {"172.17.0.2/16", "172.18.0.2/16", "172.19.0.2/16"}
     assert our_links() == {"nk-one0", "nk-two0", "nk-three0"}
     for each in engines:
@@ -393,7 +402,7 @@ def test_engines_beside_each_other_do_not_share_a_subnet() -> None:
 @in_namespace
 def test_without_a_firewall_the_sockets_still_hold_the_ports() -> None:
     networks = started(firewall=False)
-    attached = networks.allocate("bridge", "c", "c", [publish(8080)])
+    attached = place(networks, "bridge", "c", "c", [publish(8080)])
     assert tables() == ""
     with socket.create_connection(("127.0.0.1", 8080), 5):
         assert select.select([attached.sockets[0]], [], [], 5)[0], "the monitor's proxy would take it"
@@ -410,7 +419,7 @@ def test_switches_are_set_when_first_needed() -> None:
         file.write("0")  # a new namespace has the machine's own value
     networks = started()
     assert switch("ipv4/ip_forward") == "0"
-    networks.allocate("bridge", "c", "c")
+    place(networks, "bridge", "c", "c")
     assert switch("ipv4/ip_forward") == "1"
     assert switch("ipv4/conf/nakagin0/route_localnet") == "1"
     assert switch("ipv6/conf/nakagin0/disable_ipv6") == "1"
@@ -421,11 +430,11 @@ def test_switches_are_set_when_first_needed() -> None:
 def test_many_come_and_go_and_nothing_leaks() -> None:
     store = Store()
     networks = started(store)
-    networks.allocate("bridge", "first", "first")
+    place(networks, "bridge", "first", "first")
     networks.release("first")
     descriptors = len(os.listdir("/proc/self/fd"))
     for number in range(200):
-        networks.allocate("bridge", f"c{number}", "c", [PortRequest(80)]).close()
+        place(networks, "bridge", f"c{number}", "c", [PortRequest(80)]).close()
         if number >= 20:
             networks.release(f"c{number - 20}")
     for number in range(180, 200):

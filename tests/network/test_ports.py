@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
 
 import pytest
+from tests.free_port import free_port
 from tests.network.sandbox import in_namespace
 
-from nakagin.errors import Conflict, Exhausted, Invalid, Unsupported
+from nakagin.errors import Conflict, Exhausted, Invalid
 from nakagin.network.model import PortMapping, PortRequest
 from nakagin.network.ports import Ports, Publication, fold
 
@@ -35,26 +35,19 @@ def test_neighbouring_ports_become_one_mapping() -> None:
     ]
 
 
-@pytest.fixture
-def free_port() -> Iterator[int]:
-    """A port that nobody listens on, guarded by a socket on an address that the tests do not use."""
-    with socket.create_server(("127.7.7.7", 0)) as guard:
-        yield guard.getsockname()[1]
-
-
-def test_a_taken_port_is_refused_with_its_holder_and_the_next_free_one(free_port: int) -> None:
-    ports = Ports()
-    held = ports.reserve("c1", "web", [fixed(free_port, ip="127.0.0.1")])
+def test_a_taken_port_is_refused_with_its_holder_and_the_next_free_one() -> None:
+    ports, port = Ports(), free_port()
+    held = ports.reserve("c1", "web", [fixed(port, ip="127.0.0.1")])
     with pytest.raises(
-        Conflict, match=rf"Bind for 127\.0\.0\.1:{free_port} failed: port is already allocated"
+        Conflict, match=rf"Bind for 127\.0\.0\.1:{port} failed: port is already allocated"
     ) as caught:
-        ports.reserve("c2", "other", [fixed(free_port, ip="127.0.0.1")])
+        ports.reserve("c2", "other", [fixed(port, ip="127.0.0.1")])
     assert "by container web" in caught.value.message
     assert caught.value.hint is not None
-    assert int(caught.value.hint.rpartition(" ")[2]) > free_port
+    assert int(caught.value.hint.rpartition(" ")[2]) > port
     close(held)
     ports.release("c1")
-    close(ports.reserve("c2", "other", [fixed(free_port, ip="127.0.0.1")]))
+    close(ports.reserve("c2", "other", [fixed(port, ip="127.0.0.1")]))
 
 
 @pytest.mark.root
@@ -65,13 +58,13 @@ def test_a_port_of_a_process_is_refused_with_its_name_and_pid() -> None:
     assert "(pid " in caught.value.message
 
 
-def test_all_or_nothing(free_port: int) -> None:
-    ports = Ports()
+def test_all_or_nothing() -> None:
+    ports, port = Ports(), free_port()
     with socket.create_server(("127.0.0.2", 0)) as listener:
         taken = listener.getsockname()[1]
         with pytest.raises(Conflict):
-            ports.reserve("c1", "web", [fixed(free_port, ip="127.0.0.2"), fixed(taken, ip="127.0.0.2")])
-    close(ports.reserve("c1", "web", [fixed(free_port, ip="127.0.0.2")]))
+            ports.reserve("c1", "web", [fixed(port, ip="127.0.0.2"), fixed(taken, ip="127.0.0.2")])
+    close(ports.reserve("c1", "web", [fixed(port, ip="127.0.0.2")]))
 
 
 @pytest.mark.root
@@ -130,7 +123,5 @@ def test_adopted_ports_are_held_too() -> None:
 
 
 def test_what_cannot_be_is_said() -> None:
-    with pytest.raises(Unsupported, match="sctp"):
-        Ports().reserve("c1", "web", [fixed(80, protocol="sctp")])
     with pytest.raises(Invalid, match="no interface"):
         Ports().reserve("c1", "web", [fixed(8080, ip="203.0.113.9")])

@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from nakagin.kernel import process
+from nakagin.kernel import labels, process
 from nakagin.runtime import become
+from nakagin.runtime.program import observe, program
 from tests.runtime.box import CAPABILITIES
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from nakagin.spec.runtime import Process
     from tests.runtime.box import Box
 
 pytestmark = pytest.mark.root
@@ -23,6 +27,47 @@ def status(box: Box, *names: str) -> dict[str, str]:
     """Lines of /proc/self/status inside."""
     pairs = (line.partition(":") for line in box.sh("cat /proc/self/status").splitlines())
     return {name: value.strip() for name, _, value in pairs if name in names}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "file", "text"),
+    [
+        ({"apparmorProfile": "strict"}, "self/attr/apparmor/exec", "exec strict"),
+        ({"selinuxLabel": "system_u:system_r:svirt_t:s0"}, "self/attr/exec", "system_u:system_r:svirt_t:s0"),
+    ],
+)
+def test_labels_go_where_the_kernel_looks_at_execve(
+    wanted: Process, file: str, text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(labels, "has_apparmor", lambda: True)
+    monkeypatch.setattr(labels, "has_selinux", lambda: True)
+    (tmp_path / "self/attr/apparmor").mkdir(parents=True)
+    for name in ("self/attr/apparmor/exec", "self/attr/exec"):
+        (tmp_path / name).touch()
+    process: Process = {"args": ["x"], "cwd": "/", **wanted}
+    proc = os.open(tmp_path, os.O_PATH)
+    try:
+        become.label(program(process, {}, observe(user_namespace=False)), proc)
+    finally:
+        os.close(proc)
+    assert (tmp_path / file).read_text() == text
+    others = {"self/attr/apparmor/exec", "self/attr/exec"} - {file}
+    assert all((tmp_path / other).read_text() == "" for other in others)
+
+
+def test_labels_are_refused_where_nobody_enforces_them(box: Box) -> None:
+    for key, name, is_there in (
+        ("apparmorProfile", "AppArmor", labels.has_apparmor),
+        ("selinuxLabel", "SELinux", labels.has_selinux),
+    ):
+        if is_there():
+            continue
+        box.process[key] = "strict"
+        answer = box.run("true")
+        assert answer.code == 1
+        assert f"{name} is asked for" in answer.err
+        assert "this machine does not have it" in answer.err
+        del box.process[key]
 
 
 def mask(*names: str) -> int:
@@ -207,6 +252,7 @@ def test_sockets_of_systemd(box: Box) -> None:
     assert (answer.out, answer.err) == ("1 1 web\n", "over\n")
 
 
+@pytest.mark.forked
 def test_a_child_cannot_import() -> None:
     pid, pidfd = process.clone3(0)
     if pid == 0:

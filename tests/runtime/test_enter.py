@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.runtime.box import COMMAND
+
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.runtime.box import Box
 
 pytestmark = pytest.mark.root
@@ -138,3 +143,20 @@ def test_terminal_of_the_containers_own(box: Box) -> None:
         assert running.wait(5) == 0
     os.close(master)
     assert b"/dev/pts/0" in seen
+
+
+def test_it_enters_the_root_of_the_container_where_the_runtime_lives_in_a_chroot(
+    box: Box, tmp_path: Path
+) -> None:
+    """There the root is moved, not pivoted, and the mount namespace's own root is still the host's."""
+    top = tmp_path / "top"
+    top.mkdir()
+    box.write("sleep", "60")
+    runtime = f"{COMMAND} --root {box.root}"
+    script = (
+        f"mount --make-rprivate / && mount --rbind / {top} && exec chroot {top} sh -c '"
+        f"{runtime} run -d --bundle {box.bundle} {box.id} </dev/null >/dev/null 2>&1 && {runtime} exec {box.id} ls /'"
+    )
+    found = subprocess.run(["unshare", "-m", "sh", "-c", script], capture_output=True, text=True, timeout=30)
+    assert found.stderr == ""
+    assert found.stdout.split() == sorted(each.name for each in box.rootfs.iterdir())

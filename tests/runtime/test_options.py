@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from nakagin.kernel import abi
-from nakagin.runtime.options import known_options, legacy_flags, parse_options
+from nakagin.kernel.mount import legacy_flags
+from nakagin.runtime.options import known_options, parse_options
 
 
 def test_words_of_all_kinds() -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from nakagin.cgroups.layout import Layout
-from nakagin.errors import Invalid, Unsupported
+from nakagin.errors import Invalid
 from nakagin.runtime.plan import Plan, plan
 from nakagin.runtime.program import Holdings
 from tests.runtime.box import make_config
@@ -170,11 +170,6 @@ def test_a_hostname_needs_a_uts_namespace() -> None:
     wanted["linux"]["namespaces"] = [{"type": "mount"}]
     with pytest.raises(Invalid, match="would rename the host"):
         planned(wanted)
-
-
-def test_intel_rdt_is_refused() -> None:
-    with pytest.raises(Unsupported, match="intelRdt"):
-        planned(broken("linux.intelRdt", {"closID": "x"}))
 
 
 def test_mount_labels() -> None:

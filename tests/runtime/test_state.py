@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from nakagin.errors import Conflict, Invalid, NotFound
 from nakagin.runtime.state import Facts, Folder, check_id, folders, now
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def facts(name: str) -> Facts:
@@ -50,7 +47,7 @@ def test_missing_and_removed(tmp_path: Path) -> None:
         folder.read()
     folder.remove()
     folder.make()
-    folder.await_start()
+    Path(folder.start_path).touch()
     assert folder.awaits_start()
     folder.forget_start()
     folder.forget_start()

@@ -7,10 +7,10 @@ from typing import Any
 
 import msgspec
 import pytest
-import yaml  # type: ignore[import-untyped]
+import yaml
 
 from nakagin.errors import Invalid
-from nakagin.spec import docker, gojson
+from nakagin.spec import docker, gojson, networking
 
 CLI_28 = b"""{"Hostname":"","Domainname":"","User":"","AttachStdin":false,"AttachStdout":true,
 "AttachStderr":true,"ExposedPorts":{"80/tcp":{}},"Tty":false,"OpenStdin":false,"StdinOnce":false,"Env":null,"Cmd":["true"],
@@ -149,8 +149,8 @@ TYPES: dict[str, type[docker.Document]] = {
     "ThrottleDevice": docker.ThrottleDevice,
     "PortBinding": docker.PortBinding,
     "VolumeCreateOptions": docker.VolumeCreate,
-    "IPAM": docker.IPAM,
-    "IPAMConfig": docker.IPAMConfig,
+    "IPAM": networking.IPAM,
+    "IPAMConfig": networking.IPAMConfig,
     "Health": docker.Health,
     "HealthcheckResult": docker.HealthcheckResult,
 }

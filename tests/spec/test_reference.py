@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from nakagin.errors import Invalid
 from nakagin.spec.digest import digest_of
+from nakagin.spec.domain import is_plain
 from nakagin.spec.reference import Reference
 
 DIGEST = digest_of(b"x")
@@ -49,6 +50,17 @@ def test_upper_case_is_explained() -> None:
     for text, shown in (("Foo", "library/Foo"), ("UPPER/case", "UPPER/case"), ("quay.io/A/b:T", "A/b")):
         with pytest.raises(Invalid, match=rf"repository name \({shown}\) must be lowercase"):
             Reference.parse(text)
+
+
+@given(st.text(max_size=70) | st.text("aB0:/.-_@", max_size=12) | st.text("a0", min_size=60, max_size=70))
+def test_what_is_plain_is_well_formed(text: str) -> None:
+    if is_plain(text):
+        Reference.parse(text)
+
+
+def test_ordinary_names_are_plain() -> None:
+    for text in ("busybox", "busybox:1.36", "user/app:v1", "localhost:5000/a-b/c_d:latest", "127.0.0.1:80/x"):
+        assert is_plain(text)
 
 
 @given(st.text(max_size=40))

@@ -172,3 +172,30 @@ def test_too_little_privilege() -> None:
     engine.root.chmod(0o777)
     words = start_fails(engine, "setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups")
     assert "root" in words
+
+
+@pytest.mark.parametrize(("words", "command"), [((), "sudo make demo"), (("clean",), "sudo make demo-clean")])
+def test_the_demo_without_root(words: tuple[str, ...], command: str) -> None:
+    """Says what is missing before it does anything."""
+    tools = Path(__file__).parents[2] / "tools"
+    text = (tools / "demo").read_text()  # the user may not be able to read our folder
+    nobody = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "bash", "-s", "--", *words]
+    done = subprocess.run(nobody, input=text, capture_output=True, text=True, check=False, cwd="/")
+    assert done.returncode == 1
+    assert done.stdout.splitlines()[-1] == f"Next step: {command}"
+
+
+def test_checkpoints_are_refused(engine: ScratchEngine, name: str) -> None:
+    engine.docker("create", "--name", name, "busybox", "true")
+    api = engine.client().api
+    answer = api.post(f"{api.base_url}/containers/{name}/start", params={"checkpoint": "one"})
+    assert answer.status_code == 501
+    assert "checkpoint" in answer.json()["message"]
+    assert engine.docker("inspect", "-f", "{{.State.Status}}", name).stdout == "created\n"
+
+
+def test_a_mistyped_name_is_told_with_the_nearest(engine: ScratchEngine, name: str) -> None:
+    engine.docker("create", "--name", name, "busybox")
+    assert f"(did you mean {name}?)" in engine.docker("start", name + "x", check=1).stderr
+    assert "(did you mean busybox:latest?)" in engine.docker("image", "inspect", "busibox", check=1).stderr
+    assert "(did you mean bridge?)" in engine.docker("network", "inspect", "brigde", check=1).stderr

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 from tests.engine_fixture import ScratchEngine, await_until
@@ -98,6 +99,22 @@ def test_exec_runs_beside_the_first_process(cli: Cli, name: str) -> None:
     missing = cli("exec", name, "missing", check=127)
     assert "executable file not found" in missing.stdout + missing.stderr
     assert cli("exec", name, "/etc/passwd", check=126)
+
+
+def test_exec_knows_users_that_came_later(engine: ScratchEngine, name: str, tmp_path: Path) -> None:
+    """The accounts of an image are remembered; what a container writes or mounts over them counts."""
+    (tmp_path / "passwd").write_text("root:x:0:0::/root:/bin/sh\nbound:x:77:77::/tmp:/bin/sh\n")
+    engine.docker("run", "-d", "--name", name, "busybox", "sleep", "300")
+    assert engine.docker("exec", name, "id", "-u").stdout == "0\n"
+    assert "unable to find user later" in engine.docker("exec", "-u", "later", name, "id", check=126).stderr
+    line = "later:x:4242:4242::/tmp:/bin/sh"
+    engine.docker("exec", name, "sh", "-c", f"echo {line} >> /etc/passwd")
+    assert (
+        engine.docker("exec", "-u", "later", name, "sh", "-c", "id -u; echo $HOME").stdout == "4242\n/tmp\n"
+    )
+    bind = ("-v", f"{tmp_path}/passwd:/etc/passwd")
+    engine.docker("run", "-d", "--name", f"{name}-bound", *bind, "busybox", "sleep", "300")
+    assert engine.docker("exec", "-u", "bound", f"{name}-bound", "id", "-u").stdout == "77\n"
 
 
 def test_exec_detached(cli: Cli, name: str) -> None:

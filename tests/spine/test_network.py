@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import urllib.request
+from pathlib import Path
 
 import pytest
 from tests.engine_fixture import ScratchEngine, await_until
+from tests.free_port import free_port
 from tests.spine.conftest import Cli
-from tests.spine.observe import free_port, inspect, is_free
+from tests.spine.observe import inspect, is_free
 
 pytestmark = pytest.mark.root
 
@@ -131,6 +134,27 @@ def test_port_in_use_by_a_process(cli: Cli, engine: ScratchEngine, name: str) ->
         refused = cli("run", "--name", name, "-p", f"127.0.0.1:{port}:80", *SERVER, check=125).stderr
         assert str(port) in refused
         if engine.name == "nakagin":
-            assert "python" in refused, "the error does not name the holder"
+            assert f"(pid {os.getpid()})" in refused, "the error does not name the holder"
     cli("start", name)  # the port is free now: nothing stands in the way any more
     cli("rm", "-f", name)
+
+
+def test_a_full_name_as_hostname(cli: Cli, engine: ScratchEngine) -> None:
+    shown = cli(
+        "run", "--rm", "-h", "box.example.org", "busybox", "sh", "-c", "cat /etc/hosts; hostname -f"
+    ).stdout
+    assert "\tbox.example.org box\n" in shown
+    assert shown.endswith("box.example.org\n")
+
+
+def test_on_the_hosts_network_its_names_are_known(cli: Cli, engine: ScratchEngine) -> None:
+    flags = ("--network", "host", "--add-host", "extra:10.9.8.7")
+    shown = cli("run", "--rm", *flags, "busybox", "cat", "/etc/hosts").stdout
+    own = Path("/etc/hosts").read_text()
+    assert shown.startswith(own.rstrip("\n"))
+    assert "10.9.8.7\textra\n" in shown
+    for mode in ("host", "none", "bridge"):
+        refused = engine.docker(
+            "run", "--rm", "--network", mode, "--ip", "10.9.8.6", "busybox", "true", check=125
+        )
+        assert "supported on user defined networks only" in refused.stderr

@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from docker.errors import NotFound
 from tests.engine_fixture import ScratchEngine, await_until
 from tests.spine.observe import init_pid, inspect, is_gone, parent
 
@@ -121,6 +122,37 @@ def test_a_living_container_can_be_used_after_a_restart(own_engine: ScratchEngin
         engine.docker("stop", "-t", "0", "cat")
         assert attached.wait(20) == 137
     engine.docker("rm", "cat")
+
+
+def test_execs_are_known_after_a_restart(own_engine: ScratchEngine) -> None:
+    """One that runs on, one that ends while no engine is there, and one that ended before."""
+    engine = own_engine
+    if engine.name != "nakagin":
+        pytest.skip("dockerd ends execs with itself")
+    engine.docker("run", "-d", "--name", "host", "busybox", "sleep", "300")
+    api = engine.client().api
+    runs, ends, ended = (
+        api.exec_create("host", ["sh", "-c", script])["Id"]
+        for script in ("sleep 301", "while ! test -e /go; do usleep 10000; done; exit 6", "exit 3")
+    )
+    api.exec_start(ended)
+    for each in (runs, ends):
+        api.exec_start(each, detach=True)
+    pid = api.exec_inspect(ends)["Pid"]
+    engine.kill9()
+    Path(f"/proc/{pid}/root/go").touch()
+    await_until(lambda: is_gone(pid), "the exec to end")
+    engine.restart()
+    again = engine.client().api
+    shown = again.exec_inspect(runs)
+    assert (shown["Running"], shown["ExitCode"], shown["ProcessConfig"]["entrypoint"]) == (True, None, "sh")
+    assert shown["ProcessConfig"]["arguments"] == ["-c", "sleep 301"]
+    shown = again.exec_inspect(ends)
+    assert (shown["Running"], shown["ExitCode"]) == (False, 6)
+    with pytest.raises(NotFound):
+        again.exec_inspect(ended)
+    os.kill(again.exec_inspect(runs)["Pid"], signal.SIGKILL)
+    await_until(lambda: again.exec_inspect(runs)["ExitCode"] == 137, "the exit code")
 
 
 def test_a_killed_monitor_takes_only_its_own_container(own_engine: ScratchEngine) -> None:

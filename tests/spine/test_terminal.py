@@ -8,6 +8,7 @@ import pty
 import re
 import select
 import signal
+import socket
 import struct
 import subprocess
 import termios
@@ -42,10 +43,11 @@ class Terminal:
         fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
     def type(self, text: str) -> None:
-        """Press keys."""
+        """Press keys, once the command line has the terminal in its raw mode: before, it would echo them itself."""
+        await_until(lambda: not termios.tcgetattr(self.master)[3] & termios.ECHO, "the raw mode", 40)
         os.write(self.master, text.encode())
 
-    def expect(self, pattern: str, seconds: float = 15) -> re.Match[str]:
+    def expect(self, pattern: str, seconds: float = 40) -> re.Match[str]:
         """Read until `pattern` is seen, and forget what came up to it."""
         deadline = time.monotonic() + seconds
         while not (match := re.search(pattern, self.seen)):
@@ -59,7 +61,7 @@ class Terminal:
         self.seen = self.seen[match.end() :]
         return match
 
-    def exit_code(self, seconds: float = 15) -> int:
+    def exit_code(self, seconds: float = 40) -> int:
         """Drain until the program has ended; its exit code."""
         await_until(lambda: self._drained(), "the end of the program", seconds)
         return self.process.wait()
@@ -101,6 +103,7 @@ def terminal(request: pytest.FixtureRequest, engine: ScratchEngine) -> Iterator[
         each.close()
 
 
+AWAIT_SIZE = 'while [ "$(stty size)" != "{}" ]; do sleep 0.1; done; stty size\n'
 PROMPT = r"/ # (\x1b\[6n)?"  # busybox asks the terminal where its cursor is
 
 
@@ -110,7 +113,7 @@ def test_it_is_a_terminal_with_the_right_size(terminal: Opener) -> None:
     shell.type("tty; stty size\n")
     shell.expect(r"/dev/pts/\d+\r\n33 111\r\n")
     shell.resize(44, 122)
-    shell.type("sleep 0.3; stty size\n")
+    shell.type(AWAIT_SIZE.format("44 122"))
     shell.expect(r"44 122\r\n")
     shell.type("exit 7\n")
     assert shell.exit_code() == 7
@@ -121,7 +124,7 @@ def test_control_c_interrupts_the_program_and_not_the_shell(terminal: Opener) ->
     shell.expect(PROMPT)
     shell.type("sleep 300\n")
     shell.expect("sleep 300\r\n")
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 40
     while True:  # the key may come before the program has the terminal
         shell.type("\x03")
         try:
@@ -155,6 +158,42 @@ def test_detach_and_attach_again(terminal: Opener, engine: ScratchEngine, name: 
     assert inspect(engine, name, "{{.State.Running}}") == "true"
 
 
+def test_detaching_is_an_event(engine: ScratchEngine, name: str) -> None:
+    """The command lines find the keys themselves; a client of the API leaves that to the engine."""
+    engine.docker("run", "-dit", "--name", name, "busybox", "sh")
+    api = engine.client().api
+    command = api.exec_create(name, ["sh"], stdin=True, tty=True)["Id"]
+    detach(engine, f"/exec/{command}/start", b'{"Tty": true}')
+    detach(engine, f"/containers/{name}/attach?stdin=1&stdout=1&stream=1", b"{}")
+
+    def told() -> bool:
+        heard = events_of(engine, name)
+        return [heard.count(each) for each in ("exec_detach", "detach")] == [1, 1]
+
+    await_until(told, "both events")
+    assert api.exec_inspect(command)["Running"]
+
+
+def detach(engine: ScratchEngine, path: str, body: bytes) -> None:
+    """Begin a session, send the keys, and await its end."""
+    with socket.socket(socket.AF_UNIX) as session:
+        session.settimeout(20)
+        session.connect(str(engine.socket))
+        head = f"POST {path} HTTP/1.1\r\nHost: d\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
+        upgrade = "Connection: Upgrade\r\nUpgrade: tcp"
+        session.sendall(f"{head}\r\n{upgrade}\r\n\r\n".encode() + body)
+        assert b" 101 " in session.recv(4096)
+        session.sendall(b"\x10\x11")
+        while session.recv(4096):
+            pass
+
+
+def events_of(engine: ScratchEngine, name: str) -> list[str]:
+    until = f"{time.time():.9f}"
+    words = ("--since", "1m", "--until", until, "--filter", f"container={name}", "--format", "{{.Action}}")
+    return engine.docker("events", *words).stdout.split()
+
+
 def test_exec_has_a_terminal_of_its_own(terminal: Opener, engine: ScratchEngine, name: str) -> None:
     engine.docker("run", "-d", "--name", name, "busybox", "sleep", "300")
     shell = terminal("exec", "-it", name, "sh")
@@ -162,7 +201,7 @@ def test_exec_has_a_terminal_of_its_own(terminal: Opener, engine: ScratchEngine,
     shell.type("stty size; test -t 1 && echo terminal\n")
     shell.expect(r"33 111\r\nterminal\r\n")
     shell.resize(20, 70)
-    shell.type("sleep 0.3; stty size\n")
+    shell.type(AWAIT_SIZE.format("20 70"))
     shell.expect(r"20 70\r\n")
     shell.type("exit 9\n")
     assert shell.exit_code() == 9

@@ -111,7 +111,7 @@ def test_a_crash_of_the_machine_costs_what_was_not_on_disk(
     killed = Layers(str(tmp_path), records)
     killed.recover()
     assert len(killed.all()) == 3
-    monkeypatch.setattr("nakagin.storage.layers._boot", lambda: "another boot")
+    monkeypatch.setattr("nakagin.storage.layers.boot_id", lambda: "another boot")
     crashed = Layers(str(tmp_path), records)
     crashed.recover()
     assert [layer.chain_id for layer in crashed.all()] == [settled.chain_id]

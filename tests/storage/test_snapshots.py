@@ -11,11 +11,15 @@ import pytest
 from tests.storage.tars import directory, member, symlink, tar
 
 from nakagin.errors import Conflict, Invalid, NotFound
+from nakagin.storage.changes import changes_of
 from nakagin.storage.layers import Layer, Layers
 from nakagin.storage.records import Records
 from nakagin.storage.snapshots import Snapshots
 
 pytestmark = pytest.mark.root
+
+# In the /etc of an image that has none of them.
+PLACES = ["hostname", "hosts", "resolv.conf"]
 
 
 @pytest.fixture
@@ -48,10 +52,21 @@ def inside(snapshots: Snapshots, key: str, script: str) -> str:
     return done.stdout
 
 
+def changed(snapshots: Snapshots, key: str) -> list[tuple[str, str]]:
+    return changes_of(snapshots.upper(key), snapshots.lower(key))
+
+
 def test_a_container_sees_the_merged_layers(snapshots: Snapshots, image: Layer) -> None:
     snapshots.prepare("k", image.chain_id)
     seen = inside(snapshots, "k", "ls; ls etc; cat etc/c; stat -c %a . tmp")
-    assert seen.split() == ["etc", "link", "opt", "tmp", "b", "c", "c711", "1777"]
+    assert seen.split() == [
+        *["dev", "etc", "link", "opt", "proc", "sys", "tmp"],
+        "b",
+        "c",
+        *PLACES,
+        "c711",
+        "1777",
+    ]
 
 
 def test_nothing_is_mounted_on_the_host(snapshots: Snapshots, image: Layer, tmp_path: Path) -> None:
@@ -62,14 +77,14 @@ def test_nothing_is_mounted_on_the_host(snapshots: Snapshots, image: Layer, tmp_
 
 def test_changes_as_docker_diff_tells_them(snapshots: Snapshots, image: Layer) -> None:
     snapshots.prepare("k", image.chain_id)
-    assert snapshots.changes("k") == []
+    assert changed(snapshots, "k") == []
     inside(
         snapshots,
         "k",
         "echo new > etc/new; rm etc/b; echo more >> etc/c; touch opt/deep/y;"
         "rm -r opt/deep; mkdir opt/deep; touch opt/deep/z; mkdir -p var/log; rm link; ln -s tmp link",
     )
-    assert snapshots.changes("k") == [
+    assert changed(snapshots, "k") == [
         ("C", "/etc"),
         ("D", "/etc/b"),
         ("C", "/etc/c"),
@@ -87,7 +102,7 @@ def test_changes_as_docker_diff_tells_them(snapshots: Snapshots, image: Layer) -
 def test_a_directory_that_only_holds_a_change_is_its_parent(snapshots: Snapshots, image: Layer) -> None:
     snapshots.prepare("k", image.chain_id)
     inside(snapshots, "k", "echo x > opt/deep/x")
-    assert snapshots.changes("k") == [("C", "/opt"), ("C", "/opt/deep"), ("C", "/opt/deep/x")]
+    assert changed(snapshots, "k") == [("C", "/opt"), ("C", "/opt/deep"), ("C", "/opt/deep/x")]
 
 
 def test_usage(snapshots: Snapshots, image: Layer) -> None:
@@ -99,9 +114,41 @@ def test_usage(snapshots: Snapshots, image: Layer) -> None:
 
 def test_over_nothing(snapshots: Snapshots, tmp_path: Path) -> None:
     snapshots.prepare("k", None)
-    assert inside(snapshots, "k", "touch f; ls") == "f\n"
+    assert inside(snapshots, "k", "touch f; ls").split() == ["dev", "etc", "f", "proc", "sys"]
+    assert changed(snapshots, "k") == [("A", "/f")]
     snapshots.remove("k")
     assert os.listdir(tmp_path / "snapshots") == []
+
+
+def test_the_places_of_mounts_are_hidden_by_whatever_an_image_has_there(
+    snapshots: Snapshots, layers: Layers
+) -> None:
+    own = layers.apply(
+        io.BytesIO(
+            tar(
+                symlink("etc", "usr/etc"), directory("usr"), directory("usr/etc", mode=0o700),
+                member("usr/etc/hosts", b"own\n"), directory("proc", mode=0o500), member("sys", b"a file"),
+            )
+        ),
+        None,
+    )  # fmt: skip
+    snapshots.prepare("k", own.chain_id)
+    seen = inside(
+        snapshots, "k", "ls etc/; cat etc/hosts sys; stat -c ' %a' proc usr/etc; echo x > etc/hosts"
+    )
+    assert seen.split() == ["hosts", "own", "a", "file", "500", "700"]
+    assert changed(snapshots, "k") == [("C", "/usr"), ("C", "/usr/etc"), ("C", "/usr/etc/hosts")]
+
+
+def test_what_is_written_over_a_place_is_the_containers_own(snapshots: Snapshots) -> None:
+    """It is not in the image, so a commit must have it, its folder included."""
+    for key in ("one", "other"):
+        snapshots.prepare(key, None)
+    inside(snapshots, "one", "echo mine > etc/hosts; touch etc/new; rmdir proc; chmod 700 sys")
+    assert inside(snapshots, "one", "cat etc/hosts; ls") == "mine\ndev\netc\nsys\n"
+    added = [path for kind, path in changed(snapshots, "one") if kind == "A"]
+    assert added == ["/etc", "/etc/hosts", "/etc/new", "/sys"]
+    assert inside(snapshots, "other", "cat etc/hosts; ls etc; stat -c %a sys").split() == [*PLACES, "755"]
 
 
 def test_volatile_snapshots_can_be_mounted_again(snapshots: Snapshots, image: Layer) -> None:
@@ -116,7 +163,7 @@ def test_a_hundred_layers(snapshots: Snapshots, layers: Layers) -> None:
         layer = layers.apply(io.BytesIO(tar(member(f"f{number}"))), layer.chain_id if layer else None)
     assert layer
     snapshots.prepare("k", layer.chain_id)
-    assert inside(snapshots, "k", "ls | wc -l") == "120\n"
+    assert inside(snapshots, "k", "ls f* | wc -l") == "120\n"
 
 
 def test_remove_and_trash(snapshots: Snapshots, image: Layer, tmp_path: Path) -> None:

@@ -3,24 +3,26 @@
     host:  kernel package -> cache; this process's Python + src + tests -> initramfs -> qemu (TCG, no KVM)
     guest: /init.py (process 1) mounts /proc /sys /dev cgroup2 -> pytest -> "VM EXIT n" on the console -> off
 
-Nothing is installed and no network is given to the guest. The kernel is kept in ~/.cache/nakagin/vm.
+Nothing is installed and no network is given to the guest. The kernel is the one of `nakagin compare vm`.
 """
 
 from __future__ import annotations
 
+import compileall
 import os
-import stat
 import subprocess
 import sys
 import sysconfig
+from importlib.util import cache_from_source
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+from nakagin.compare.cpio import Archive
+from nakagin.compare.kernel import QEMU, kernel
 
-PACKAGE = "linux-image-cloud-amd64"
-QEMU = "qemu-system-x86_64"
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
 ENDED = "VM EXIT "
 
 # Parts of the standard library that no test needs; they would double the archive.
@@ -28,7 +30,7 @@ _LEFT_OUT = {
     "distutils", "ensurepip", "idlelib", "lib2to3", "pydoc_data", "site-packages", "test", "tests", "tkinter",
     "turtledemo",
 }  # fmt: skip
-_PYTEST = ("_pytest", "pytest", "pluggy", "iniconfig", "packaging", "pygments")
+_PACKAGES = ("msgspec", "_pytest", "pytest", "pytest_asyncio", "pluggy", "iniconfig", "packaging", "pygments")
 
 _INIT = """
 import ctypes, os, sys
@@ -39,10 +41,20 @@ for kind, place in (
     os.makedirs(place, exist_ok=True)
     if libc.mount(kind.encode(), place.encode(), kind.encode(), 0, None):
         print("cannot mount", place)
-os.makedirs("/tmp", exist_ok=True)  # the archive is in memory as it is, and the project may lie there
+for place in ("/tmp", "/var/tmp", "/run"):  # all is in memory, and the project may lie there
+    os.makedirs(place, exist_ok=True)
+# pivot_root(2) refuses the kernel's first root; so the same files are laid over it, and that is the root.
+os.makedirs("/.root")
+libc.mount(b"/", b"/.root", None, 4096 | 16384, None)  # MS_BIND | MS_REC
+os.chdir("/.root")
+libc.mount(b".", b"/", None, 8192, None)  # MS_MOVE
+os.chroot(".")
+os.chdir("/")
 pid = os.fork()
 if pid == 0:
-    os.environ.update(PATH="/usr/bin:/bin", HOME="/tmp", PYTHONPATH="@PATH@", PYTHONDONTWRITEBYTECODE="1")
+    os.environ.update(PATH="/usr/sbin:/usr/bin:/sbin:/bin", HOME="/tmp", PYTHONPATH="@PATH@")
+    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+    os.environ["NAKAGIN_PATIENCE"] = "120"
     os.chdir("@ROOT@")
     os.execv(sys.executable, [sys.executable, *@ARGUMENTS@])
 code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
@@ -52,34 +64,11 @@ libc.reboot(0x4321FEDC)
 """
 
 
-def kernel() -> Path:
-    """The kernel image, fetched with apt-get on first use. Raises OSError, CalledProcessError."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "nakagin/vm"
-    found = sorted(cache.glob("*/boot/vmlinuz-*"))
-    if found:
-        return found[-1]
-    cache.mkdir(parents=True, exist_ok=True)
-    depends = ["apt-cache", "depends", PACKAGE]
-    if subprocess.run(depends, capture_output=True, check=False).returncode:
-        subprocess.run(
-            ["apt-get", "update", "-q"], check=True, capture_output=True
-        )  # a fresh machine has no lists
-    shown = subprocess.run(depends, capture_output=True, text=True, check=True).stdout
-    name = next(line.split()[-1] for line in shown.splitlines() if "Depends:" in line)
-    subprocess.run(["apt-get", "download", "-q", name], cwd=cache, check=True, capture_output=True)
-    package = next(cache.glob(f"{name}_*.deb"))
-    unpacked = cache / f".{name}"
-    subprocess.run(["dpkg", "-x", package, unpacked], check=True)
-    unpacked.rename(cache / name)
-    package.unlink()
-    return kernel()
-
-
 def boot(archive: Path, seconds: float) -> tuple[int, str]:
     """Run the machine until it switches itself off; the tests' exit code and the console's text."""
     command = [
-        QEMU, "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "768", "-nographic",
-        "-nodefaults", "-serial", "stdio", "-no-reboot", "-kernel", str(kernel()), "-initrd", str(archive),
+        QEMU, "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "1024", "-nographic",
+        "-nodefaults", "-serial", "stdio", "-no-reboot", "-kernel", kernel(), "-initrd", str(archive),
         "-append", f"console=ttyS0 quiet panic=-1 rdinit={_python()} -- -I /init.py",
     ]  # fmt: skip
     try:
@@ -94,8 +83,22 @@ def boot(archive: Path, seconds: float) -> tuple[int, str]:
     return (int(end.split()[0]) if found else 255), text
 
 
-def initramfs(root: Path, arguments: list[str], files: Iterable[Path], ini: str) -> bytes:
-    """An uncompressed cpio archive that runs `python arguments` in `root`, where `files` and `ini` are."""
+def initramfs(
+    root: Path,
+    arguments: list[str],
+    files: Iterable[Path],
+    ini: str,
+    texts: Mapping[str, str | bytes] | None = None,
+    packages: Iterable[str] = (),
+) -> bytes:
+    """An uncompressed cpio archive that runs `python arguments` in `root`, where `files`, `texts` and `ini` are.
+
+    `packages` are those that Python needs besides what pytest and our own light rooms import. Our sources go with
+    their bytecode: an emulated processor takes a minute to compile what an engine imports.
+    """
+    compileall.compile_dir(root / "src", quiet=2)
+    files = {*files}
+    files |= {cache for each in files if (cache := Path(cache_from_source(str(each)))).exists()}
     init = (
         _INIT.replace("@ROOT@", str(root)).replace("@ARGUMENTS@", repr(arguments)).replace("@ENDED@", ENDED)
     )
@@ -106,11 +109,22 @@ def initramfs(root: Path, arguments: list[str], files: Iterable[Path], ini: str)
     archive.device("/dev/null", 1, 3)
     archive.text("/init.py", init)
     archive.text(f"{root}/vm.ini", ini)
-    for path in _python_files(site):
+    wanted = {*_python_files(site), *(path for name in packages for path in _package(site / name))}
+    for path in sorted(wanted):
         archive.file(path)
-    for path in files:
+    for place, text in (texts or {}).items():
+        archive.text(place, text)
+    for path in sorted(files - wanted):
         archive.file(path)
     return archive.packed()
+
+
+def _package(place: Path) -> Iterator[Path]:
+    """A package, or a module, with the libraries that it needs."""
+    found = [*_tree(place, {"tests"})] if place.is_dir() else [place.with_suffix(".py")]
+    yield from found
+    if extensions := [path for path in found if ".so" in path.suffixes]:
+        yield from libraries(*extensions)
 
 
 def _python() -> str:
@@ -118,26 +132,27 @@ def _python() -> str:
 
 
 def _python_files(site: Path) -> Iterator[Path]:
-    """The interpreter, its libraries (those of its extensions too), and pytest."""
+    """The interpreter, its libraries (those of its extensions too), pytest, and the one package that they import."""
     standard = Path(sysconfig.get_path("stdlib"))
-    extensions = [*(standard / "lib-dynload").glob("*.so")]
+    extensions = [*(standard / "lib-dynload").glob("*.so"), *(site / "msgspec").glob("*.so")]
     yield Path(_python())
-    shown = subprocess.run(
-        ["ldd", _python(), *extensions], capture_output=True, text=True, check=False
-    ).stdout
-    words = {
-        word
-        for line in shown.splitlines()
-        for word in line.split()
-        if word.startswith("/") and ":" not in word
-    }
-    yield from (Path(word) for word in sorted(words))
+    yield from libraries(Path(_python()), *extensions)
     ldconfig = subprocess.run(["/sbin/ldconfig", "-p"], capture_output=True, text=True, check=True).stdout
     yield from (Path(line.split()[-1]) for line in ldconfig.splitlines() if "libseccomp.so.2 " in line)
     yield from _tree(standard, _LEFT_OUT)
     yield site / "py.py"
-    for name in _PYTEST:
+    yield site / "typing_extensions.py"
+    for name in _PACKAGES:
         yield from _tree(site / name, set())
+    for folder in site.glob("pytest_asyncio-*.dist-info"):  # a plugin is found, and asks for itself, by these
+        yield from _tree(folder, set())
+
+
+def libraries(*programs: Path) -> list[Path]:
+    """The shared libraries that they need."""
+    shown = subprocess.run(["ldd", *programs], capture_output=True, text=True, check=False).stdout
+    words = {word for word in shown.split() if word.startswith("/") and ":" not in word}
+    return [Path(word) for word in sorted(words)]
 
 
 def _tree(folder: Path, left_out: set[str]) -> Iterator[Path]:
@@ -146,43 +161,3 @@ def _tree(folder: Path, left_out: set[str]) -> Iterator[Path]:
         for name in names:
             if not name.endswith((".a", ".o", ".opt-1.pyc", ".opt-2.pyc")):
                 yield Path(where, name)
-
-
-class Archive:
-    """A cpio archive in the "newc" format (kernel documentation, early-userspace/buffer-format)."""
-
-    def __init__(self) -> None:
-        self._parts: list[bytes] = []
-        self._known: set[str] = set()
-
-    def file(self, path: Path) -> None:
-        """Add a file of the host under its own path; links are followed."""
-        status = path.stat()
-        self._add(
-            str(path), stat.S_IFREG | stat.S_IMODE(status.st_mode), path.read_bytes(), int(status.st_mtime)
-        )
-
-    def text(self, path: str, text: str) -> None:
-        """Add a new file."""
-        self._add(path, stat.S_IFREG | 0o644, text.encode())
-
-    def device(self, path: str, major: int, minor: int) -> None:
-        """Add a character device."""
-        self._add(path, stat.S_IFCHR | 0o600, b"", 0, major, minor)
-
-    def packed(self) -> bytes:
-        """The whole archive."""
-        self._add("/TRAILER!!!", 0, b"")
-        return b"".join(self._parts)
-
-    def _add(self, path: str, mode: int, data: bytes, time: int = 0, major: int = 0, minor: int = 0) -> None:
-        if path in self._known:
-            return
-        self._known.add(path)
-        parent = os.path.dirname(path)
-        if parent != "/":
-            self._add(parent, stat.S_IFDIR | 0o755, b"")
-        name = path[1:].encode() + b"\0"
-        fields = (len(self._known), mode, 0, 0, 1, time, len(data), 0, 0, major, minor, len(name), 0)
-        head = b"070701" + b"".join(b"%08X" % field for field in fields) + name
-        self._parts += [head, b"\0" * (-len(head) % 4), data, b"\0" * (-len(data) % 4)]

@@ -44,22 +44,7 @@ async def no_plugin_install(call: Call) -> web.StreamResponse:
     raise Unsupported("managed plugins are not part of Nakagin")
 
 
-async def no_build(call: Call) -> web.StreamResponse:
-    """POST /build, /session, /grpc."""
-    raise Unsupported("building images is not possible yet", hint="use `load`, `import` or `image bootstrap`")
-
-
-async def no_build_cache(call: Call) -> web.StreamResponse:
-    """POST /build/prune."""
-    return answer({"CachesDeleted": [], "SpaceReclaimed": 0})
-
-
 DEEDS = {
-    "POST /build": no_build,
-    "POST /build/prune": no_build_cache,
-    "POST /build/cancel": no_build,
-    "POST /session": no_build,
-    "POST /grpc": no_build,
     "GET /plugins": no_plugins,
     "GET /plugins/privileges": no_plugin_install,
     "POST /plugins/pull": no_plugin_install,

@@ -13,6 +13,7 @@ from nakagin.errors import Invalid
 from nakagin.spec import gojson
 
 if TYPE_CHECKING:
+    from nakagin.api.scope import Scope
     from nakagin.engine import Engine
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -33,10 +34,11 @@ _filters_decoder = msgspec.json.Decoder(dict[str, list[str] | dict[str, bool]])
 class Call:
     """A request to one handler; `name` is the variable part of the path, `version` as (major, minor).
 
+    `scope` is the socket's, if it has one, and `forced` are the filters that it adds to the client's.
     `begun` is set when a part of the answer is out, after which no other can be given.
     """
 
-    __slots__ = ("begun", "engine", "name", "query", "request", "version")
+    __slots__ = ("begun", "engine", "forced", "name", "query", "request", "scope", "version")
 
     def __init__(self, engine: Engine, request: web.BaseRequest, name: str, version: tuple[int, int]) -> None:
         self.engine = engine
@@ -45,6 +47,8 @@ class Call:
         self.version = version
         self.query = request.query
         self.begun = False
+        self.scope: Scope | None = None
+        self.forced: Filters = {}
 
     def text(self, key: str, default: str = "") -> str:
         """A query value as it is."""
@@ -78,9 +82,9 @@ class Call:
         return value
 
     def moment(self, key: str) -> int | None:
-        """A query value "seconds[.fraction]" since the epoch in nanoseconds; None when absent or 0."""
+        """A query value "seconds[.fraction]" since the epoch in nanoseconds; None when absent."""
         value = self.query.get(key)
-        if not value or value == "0":
+        if not value:
             return None
         seconds, _, fraction = value.partition(".")
         try:
@@ -94,12 +98,15 @@ class Call:
         """The `filters` of a list: {"status": ["running"]} or Docker's {"status": {"running": true}}."""
         value = self.query.get("filters")
         if not value:
-            return {}
+            return dict(self.forced)
         try:
             decoded = _filters_decoder.decode(value)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, RecursionError) as error:
             raise Invalid(f"invalid filters: {error}") from None
-        return {key: list(values) for key, values in decoded.items()}
+        found = {key: list(values) for key, values in decoded.items()}
+        for key, values in self.forced.items():
+            found[key] = [*found.get(key, ()), *values]
+        return found
 
     async def body(self, kind: type[T]) -> T:
         """The JSON body as `kind`; an absent body is an empty object."""
@@ -117,14 +124,15 @@ class Call:
         raw = await self.request.read()
         try:
             decoded = msgspec.json.decode(raw) if raw else {}
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, RecursionError) as error:
             raise Invalid(f"invalid JSON: {error}") from None
         return decoded if isinstance(decoded, dict) else {}
 
     @property
     def upgrades(self) -> bool:
         """Whether the client asks for the connection to be upgraded to a raw one."""
-        return "tcp" in self.request.headers.get("Upgrade", "").lower()
+        wanted = self.request.headers.get("Upgrade", "").lower()
+        return "tcp" in wanted or "h2c" in wanted
 
     async def unbroken(self, deed: Coroutine[Any, Any, R]) -> R:
         """Await `deed`, which goes on to its end even if the client hangs up: nothing is left half done."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import msgspec
 from aiohttp import web
 
+from nakagin.api import editions
 from nakagin.api.answers import answer, no_content
 from nakagin.api.call import Call
+from nakagin.api.versions import Version
 from nakagin.errors import Invalid, NotFound, Unsupported
 from nakagin.spec.docker import BindOptions, ContainerCreate, HostConfig, Mount, UpdateRequest
 from nakagin.spec.reference import Reference
@@ -17,8 +19,9 @@ async def create(call: Call) -> web.StreamResponse:
     if not call.request.body_exists:
         raise Invalid("invalid JSON: got EOF while reading request body")
     body = await call.body(ContainerCreate)
-    if call.version < (1, 44) and body.host_config.mounts:
-        body = msgspec.structs.replace(body, host_config=_old_read_only(body.host_config))
+    if call.scope is not None:
+        body = call.scope.created(body)
+    body = msgspec.structs.replace(body, host_config=_of_old(body.host_config, call.version))
     try:
         identity, warnings = await call.engine.containers.create(
             call.text("name") or None, body, platform=call.text("platform") or None
@@ -32,9 +35,16 @@ async def create(call: Call) -> web.StreamResponse:
     return answer({"Id": identity, "Warnings": warnings}, 201)
 
 
-def _old_read_only(host: HostConfig) -> HostConfig:
-    """Before 1.44 a read-only bind left the mounts below it writable."""
-    return msgspec.structs.replace(host, mounts=tuple(_not_recursively(each) for each in host.mounts))
+def _of_old(host: HostConfig, version: Version) -> HostConfig:
+    """What older clients mean by what they leave out."""
+    changes: dict[str, object] = {}
+    if version < (1, 40) and not host.ipc_mode:
+        changes["ipc_mode"] = "shareable"
+    if version < (1, 41) and not host.cgroupns_mode:
+        changes["cgroupns_mode"] = "host"
+    if version < (1, 44) and host.mounts:  # a read-only bind left the mounts below it writable
+        changes["mounts"] = tuple(_not_recursively(each) for each in host.mounts)
+    return msgspec.structs.replace(host, **changes) if changes else host
 
 
 def _not_recursively(mount: Mount) -> Mount:
@@ -53,12 +63,13 @@ async def list_all(call: Call) -> web.StreamResponse:
         size=call.flag("size"),
         filters=call.filters(),
     )
-    return answer(found)
+    return answer([editions.container_summary(each, call.version) for each in found])
 
 
 async def inspect(call: Call) -> web.StreamResponse:
     """GET /containers/{id}/json."""
-    return answer(await call.engine.containers.inspect(call.name, size=call.flag("size")))
+    shown = await call.engine.containers.inspect(call.name, size=call.flag("size"))
+    return answer(editions.container(shown, call.version))
 
 
 async def start(call: Call) -> web.StreamResponse:
@@ -137,12 +148,37 @@ async def changes(call: Call) -> web.StreamResponse:
     return answer(await call.engine.containers.changes(call.name) or None)
 
 
+async def explain(call: Call) -> web.StreamResponse:
+    """GET /nakagin/containers/{id}/explain."""
+    return answer(await call.engine.containers.explanations.living(call.name))
+
+
+async def rehearse(call: Call) -> web.StreamResponse:
+    """POST /nakagin/containers/rehearse: the body of a create request."""
+    body = await call.body(ContainerCreate)
+    return answer(call.engine.containers.explanations.rehearsed(call.text("name") or None, body))
+
+
+async def overhead(call: Call) -> web.StreamResponse:
+    """GET /nakagin/containers/{id}/overhead."""
+    return answer(await call.engine.containers.explanations.overhead(call.name))
+
+
 async def prune(call: Call) -> web.StreamResponse:
     """POST /containers/prune."""
     return answer(await call.engine.containers.prune(call.filters()))
 
 
+async def recreate(call: Call) -> web.StreamResponse:
+    """POST /nakagin/containers/{id}/recreate: the body of create; the container in its place, or all as it was."""
+    identity, warnings = await call.engine.containers.recreation.recreate(
+        call.name, await call.body(ContainerCreate)
+    )
+    return answer({"Id": identity, "Warnings": warnings})
+
+
 DEEDS = {
+    "POST /nakagin/containers/*/recreate": recreate,
     "POST /containers/create": create,
     "POST /containers/prune": prune,
     "POST /containers/*/start": start,
@@ -155,10 +191,14 @@ DEEDS = {
     "POST /containers/*/update": update,
     "POST /containers/*/resize": resize,
     "DELETE /containers/*": remove,
+    "DELETE /containers/*/*": remove,  # a link: /container/alias
 }
 READS = {
     "GET /containers/json": list_all,
     "GET /containers/*/json": inspect,
     "GET /containers/*/top": top,
     "GET /containers/*/changes": changes,
+    "GET /nakagin/containers/*/overhead": overhead,
+    "GET /nakagin/containers/*/explain": explain,
+    "POST /nakagin/containers/rehearse": rehearse,
 }

@@ -8,10 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from nakagin.api import editions
 from nakagin.api.answers import Answer, answer
 from nakagin.api.call import Call
+from nakagin.api.platforms import platform_of, platforms_of
 from nakagin.api.versions import Version
-from nakagin.errors import Invalid, Unsupported
+from nakagin.errors import Invalid
+from nakagin.images.explain import explained
+from nakagin.images.retention import retention_of
+from nakagin.registry.credentials import from_header
 
 if TYPE_CHECKING:
     from nakagin.images.model import Image
@@ -22,8 +27,16 @@ async def list_all(call: Call) -> web.StreamResponse:
     filters = call.filters()
     if pattern := call.text("filter"):  # before 1.25
         filters.setdefault("reference", []).append(pattern)
-    found = call.engine.images.list(filters)
-    return answer([summary(image, call.version) for image in found])
+    images = call.engine.images
+    found = images.list(filters, hidden=call.flag("all") or "dangling" in filters)
+    documents = [summary(image, call.version) for image in found]
+    for image, document in zip(found, documents, strict=True):
+        if call.flag("shared-size"):
+            document["SharedSize"] = images.shared_size(image)
+        if call.flag("manifests") and call.version >= (1, 47):
+            document["Manifests"] = images.manifests(image)
+            document["Descriptor"] = images.descriptor(image)
+    return answer(documents)
 
 
 def summary(image: Image, version: Version) -> dict[str, Any]:
@@ -48,15 +61,29 @@ def summary(image: Image, version: Version) -> dict[str, Any]:
 
 async def inspect(call: Call) -> web.StreamResponse:
     """GET /images/{name}/json."""
-    document = dict(call.engine.images.inspect(call.name))
-    if call.version < (1, 44):
-        document["VirtualSize"] = document.get("Size", 0)
-    return answer(document)
+    images = call.engine.images
+    platform = platform_of(call.text("platform"))
+    if platform and call.flag("manifests"):
+        raise Invalid("conflicting options: manifests and platform options cannot both be set")
+    document = dict(images.inspect(call.name, platform))
+    if call.version >= (1, 48):
+        image = images.resolve(call.name, platform)
+        document["Descriptor"] = images.descriptor(image)
+        if call.flag("manifests"):
+            document["Manifests"] = images.manifests(image)
+    return answer(editions.image(document, call.version, call.request.headers.get("User-Agent", "")))
 
 
 async def history(call: Call) -> web.StreamResponse:
     """GET /images/{name}/history."""
-    return answer(call.engine.images.history(call.name))
+    return answer(call.engine.images.history(call.name, platform_of(call.text("platform"))))
+
+
+async def explain(call: Call) -> web.StreamResponse:
+    """GET /nakagin/images/{name}/explain."""
+    images = call.engine.images
+    image = images.resolve(call.name, platform_of(call.text("platform")))
+    return answer(await asyncio.to_thread(explained, image, images.list(), images.layers))
 
 
 async def tag(call: Call) -> web.StreamResponse:
@@ -74,19 +101,27 @@ async def remove(call: Call) -> web.StreamResponse:
     """DELETE /images/{name}."""
     before = call.engine.images.list()
     gone = await asyncio.to_thread(
-        call.engine.images.remove, call.name, force=call.flag("force"), prune=not call.flag("noprune")
+        call.engine.images.remove,
+        call.name,
+        force=call.flag("force"),
+        prune=not call.flag("noprune"),
+        platforms=platforms_of(call.texts("platforms")),
     )
     _tell(call, before, gone)
     return answer(gone)
 
 
 async def prune(call: Call) -> web.StreamResponse:
-    """POST /images/prune: only nameless ones, unless the filter dangling says false."""
+    """POST /images/prune: only nameless ones, unless the filter dangling says false, or those that are long unused
+    (`unused-for`) or beyond the newest few of their repository (`keep`), which Docker has not."""
     filters = call.filters()
+    retention = retention_of(filters.pop("unused-for", []), filters.pop("keep", []))
     dangling = filters.pop("dangling", ["true"])
     only_dangling = not any(value.lower() in ("false", "0") for value in dangling)
     before = call.engine.images.list()
-    gone, freed = await asyncio.to_thread(call.engine.images.prune, dangling=only_dangling, filters=filters)
+    gone, freed = await asyncio.to_thread(
+        call.engine.images.prune, dangling=only_dangling, filters=filters, retention=retention
+    )
     _tell(call, before, gone)
     return answer({"ImagesDeleted": list(gone) or None, "SpaceReclaimed": freed})
 
@@ -102,41 +137,28 @@ def _tell(call: Call, before: Sequence[Image], gone: Sequence[Mapping[str, str]]
             call.engine.events.publish("image", "delete", identity, {"name": identity})
 
 
-async def search(call: Call) -> web.StreamResponse:
-    """GET /images/search."""
-    raise Unsupported("searching registries is not possible yet")
-
-
-async def push(call: Call) -> web.StreamResponse:
-    """POST /images/{name}/push."""
-    call.engine.images.resolve(call.name)
-    raise Unsupported(
-        f"pushing {call.name} to a registry is not possible yet", hint="`save` writes an archive"
-    )
-
-
-async def distribution(call: Call) -> web.StreamResponse:
-    """GET /distribution/{name}/json."""
-    raise Unsupported(f"asking a registry for {call.name} is not possible yet")
-
-
 async def attestations(call: Call) -> web.StreamResponse:
-    """GET /images/{name}/attestations: none are kept."""
-    call.engine.images.resolve(call.name)
-    return answer([])
+    """GET /images/{name}/attestations: what its builder said of it."""
+    wanted = platforms_of(call.texts("platform"))
+    if len(wanted) > 1:
+        raise Invalid("only one platform can be asked for", hint="ask for one after the other")
+    image = call.engine.images.resolve(call.name, wanted[0] if wanted else None)
+    credentials = from_header(call.request.headers.get("X-Registry-Auth", ""))
+    found = await call.engine.attestations.of(
+        image, credentials, types=call.texts("type"), whole=call.flag("statement")
+    )
+    return answer(found)
 
 
 DEEDS = {
     "POST /images/prune": prune,
     "POST /images/*/tag": tag,
-    "POST /images/*/push": push,
     "DELETE /images/*": remove,
 }
 READS = {
     "GET /images/json": list_all,
-    "GET /images/search": search,
     "GET /images/*/json": inspect,
     "GET /images/*/history": history,
     "GET /images/*/attestations": attestations,
-    "GET /distribution/*/json": distribution,
+    "GET /nakagin/images/*/explain": explain,
 }

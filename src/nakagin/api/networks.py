@@ -6,7 +6,10 @@ from aiohttp import web
 
 from nakagin.api.answers import Answer, answer, no_content
 from nakagin.api.call import Call
-from nakagin.spec.docker import NetworkConnect, NetworkCreate, NetworkDisconnect
+from nakagin.containers.selection import parse_moment
+from nakagin.errors import Invalid
+from nakagin.monitor.logfile import timestamp
+from nakagin.spec.networking import NetworkConnect, NetworkCreate, NetworkDisconnect
 
 
 async def list_all(call: Call) -> web.StreamResponse:
@@ -16,7 +19,8 @@ async def list_all(call: Call) -> web.StreamResponse:
 
 async def inspect(call: Call) -> web.StreamResponse:
     """GET /networks/{id}."""
-    return answer(call.engine.networks.inspect(call.name))
+    shown = call.engine.networks.inspect(call.name, verbose=call.flag("verbose"), scope=call.text("scope"))
+    return answer(shown)
 
 
 async def create(call: Call) -> web.StreamResponse:
@@ -47,7 +51,20 @@ async def disconnect(call: Call) -> web.StreamResponse:
 
 async def prune(call: Call) -> web.StreamResponse:
     """POST /networks/prune."""
-    return answer(call.engine.networks.prune(call.filters()))
+    filters = call.filters()
+    for key in filters:
+        if key not in {"label", "label!", "until"}:
+            raise Invalid(f"invalid filter '{key}'", hint="known filters: label, label!, until")
+    moments = filters.get("until", ())
+    if len(moments) > 1:
+        raise Invalid("more than one until filter specified")
+    until = timestamp(parse_moment(moments[0])) if moments else ""
+    return answer(call.engine.networks.prune(filters, until))
+
+
+async def explain(call: Call) -> web.StreamResponse:
+    """GET /nakagin/networks/{id}/explain: the way of a packet, from the living kernel."""
+    return answer(await call.engine.networks.explain(call.name))
 
 
 DEEDS = {
@@ -57,4 +74,8 @@ DEEDS = {
     "POST /networks/*/disconnect": disconnect,
     "DELETE /networks/*": remove,
 }
-READS = {"GET /networks": list_all, "GET /networks/*": inspect}
+READS = {
+    "GET /networks": list_all,
+    "GET /networks/*": inspect,
+    "GET /nakagin/networks/*/explain": explain,
+}

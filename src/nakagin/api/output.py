@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from nakagin.api.answers import MULTIPLEXED_STREAM, RAW_STREAM, answer, begin, encode
+from nakagin.api import editions
+from nakagin.api.answers import MULTIPLEXED_STREAM, RAW_STREAM, answer, begin, encode, no_content
 from nakagin.api.call import Call
 from nakagin.api.streams import Hijacked, hijack
 from nakagin.api.websocket import over_websocket
+from nakagin.containers.streams import message_frame
 from nakagin.errors import Invalid, NakaginError
 
 if TYPE_CHECKING:
@@ -75,16 +76,16 @@ async def logs(call: Call) -> web.StreamResponse:
     return response
 
 
+async def clear_logs(call: Call) -> web.StreamResponse:
+    """DELETE /nakagin/containers/{id}/logs."""
+    await call.engine.containers.clear_logs(call.name)
+    return no_content()
+
+
 def _tail(call: Call) -> int | None:
     """Lines from the end; None for all, which Docker also makes of negative and unreadable numbers."""
     value = call.text("tail", "all")
     return int(value) if value.isdigit() else None
-
-
-def message_frame(text: str, *, tty: bool) -> bytes:
-    """The engine's own words inside a process's output, as standard error."""
-    data = text.encode()
-    return data if tty else b"\2\0\0\0" + len(data).to_bytes(4, "big") + data
 
 
 async def stats(call: Call) -> web.StreamResponse:
@@ -96,10 +97,10 @@ async def stats(call: Call) -> web.StreamResponse:
     documents = await call.engine.containers.stats(call.name, stream=stream, one_shot=one_shot)
     if not stream:
         async for document in documents:
-            return answer(document)
+            return answer(editions.stats(document, call.version))
     response = await begin(call)
     async for document in documents:
-        await response.write(encode(document) + b"\n")
+        await response.write(encode(editions.stats(document, call.version)) + b"\n")
     await response.write_eof()
     return response
 
@@ -127,12 +128,7 @@ async def wait(call: Call) -> web.StreamResponse:
     return response
 
 
-async def lines(*texts: bytes) -> AsyncIterator[bytes]:
-    """Some ready bytes as a stream."""
-    for text in texts:
-        yield text
-
-
+DEEDS = {"DELETE /nakagin/containers/*/logs": clear_logs}
 READS = {
     "GET /containers/*/logs": logs,
     "GET /containers/*/stats": stats,

@@ -11,10 +11,14 @@ from __future__ import annotations
 
 import asyncio
 import re
+import socket
 from typing import NamedTuple, cast
 
 from aiohttp import web
+from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import RequestHandler
+
+from nakagin.api.hangups import hangups
 
 _POST = b"POST "
 _HIJACKING = re.compile(rb"POST [^ ]*/(?:attach|exec/[^/ ]+/start)(?:\?[^ ]*)? HTTP/1\.")
@@ -23,6 +27,8 @@ _CHUNKED = re.compile(rb"\r\ntransfer-encoding:", re.IGNORECASE)
 
 #: The longest head that is waited for here; aiohttp judges longer ones.
 HEAD_LIMIT = 1 << 16
+#: Seconds that a request may take whose client has ended its half of a TCP connection, and may have gone.
+HALF_OPEN = 10.0
 #: Early input beyond this stays in the kernel until the relay stands.
 EARLY_LIMIT = 1 << 18
 
@@ -49,6 +55,7 @@ class Porch(asyncio.Protocol):
         self._handler = handler
         self._transport: asyncio.Transport | None = None
         self._busy = False  # aiohttp has bytes of a request that is not answered yet
+        self._body: StreamReader | None = None  # of that request
         self._head = b""  # the incomplete head of what may become a hijack
         self._body_left = 0  # of the hijacking request, not yet here
         self._early: bytes | None = None  # behind the hijacking request; None: no such request is under way
@@ -70,9 +77,23 @@ class Porch(asyncio.Protocol):
         self._handler.resume_writing()
 
     def eof_received(self) -> bool:
-        """A hijacking client may end its input at once; any other has gone."""
+        """A hijacking client may end its input at once, and any other one that has asked for something whole.
+
+        Whether it is still there to hear the answer is then known of a unix socket only; others get a little time.
+        """
         self._ended = True
-        return self._early is not None
+        if self._early is not None:
+            return True
+        transport = self._transport
+        if transport is None or not self._busy or not (self._body is None or self._body.is_eof()):
+            return False
+        self._handler.close()  # after the answer
+        sock = transport.get_extra_info("socket")
+        if sock.family == socket.AF_UNIX and sock.getsockname():  # no tunnel's
+            hangups().watch(transport)
+        else:
+            asyncio.get_running_loop().call_later(HALF_OPEN, transport.close)
+        return True
 
     def data_received(self, data: bytes) -> None:
         if self._early is not None:
@@ -127,13 +148,17 @@ class Porch(asyncio.Protocol):
 
     # What the door calls
 
+    def begun(self, body: StreamReader) -> None:
+        """A request has its head."""
+        self._body = body
+
     def take(self) -> Taken:
         """Give up the connection to a relay."""
         return Taken(self._early or b"", self._ended, self._handler)
 
     def answered(self) -> None:
         """A request has its answer: what was kept behind it is the next request after all."""
-        self._busy = False
+        self._busy, self._body = False, None
         early, self._early = self._early, None
         if early is None:
             return

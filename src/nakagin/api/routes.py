@@ -17,10 +17,11 @@ _SLASHED = frozenset({"images", "distribution", "plugins"})
 
 
 class Route(NamedTuple):
-    """A handler, and whether it ends when its client goes (else it is carried through)."""
+    """A handler, whether it ends when its client goes (else it is carried through), and its key in the table."""
 
     handler: Handler
     follows_client: bool
+    key: str
 
 
 class Table:
@@ -32,7 +33,7 @@ class Table:
         for follows, group in ((False, deeds), (True, reads)):
             for key, handler in (item for routes in group for item in routes.items()):
                 method, path = key.split()
-                self._routes[method, *path.strip("/").split("/")] = Route(handler, follows)
+                self._routes[method, *path.strip("/").split("/")] = Route(handler, follows, key)
 
     def find(self, method: str, path: str) -> tuple[Route, str] | None:
         """The route and the name in the path, or None."""
@@ -41,13 +42,19 @@ class Table:
         route = routes.get((method, *parts))
         if route is not None:
             return route, ""
-        if len(parts) < 2:
+        # What Docker lacks lives below /nakagin, with the same nouns.
+        head = (method, *parts[:2]) if parts[0] == "nakagin" else (method, parts[0])
+        rest = parts[len(head) - 1 :]
+        if not rest:
             return None
-        noun = parts[0]
-        if noun in _SLASHED:
-            if len(parts) > 2 and (route := routes.get((method, noun, "*", parts[-1]))):
-                return route, "/".join(parts[1:-1])
-            route = routes.get((method, noun, "*"))
-            return (route, "/".join(parts[1:])) if route else None
-        route = routes.get((method, noun, "*", *parts[2:]))
-        return (route, parts[1]) if route else None
+        if head[-1] in _SLASHED:
+            if len(rest) > 1 and (route := routes.get((*head, "*", rest[-1]))):
+                return route, "/".join(rest[:-1])
+            route = routes.get((*head, "*"))
+            return (route, "/".join(rest)) if route else None
+        route = routes.get((*head, "*", *rest[1:]))
+        if route is not None:
+            return route, rest[0]
+        # A link has two names: /container/alias.
+        route = routes.get((*head, "*", "*")) if len(rest) == 2 else None
+        return (route, "/".join(rest)) if route else None

@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, cast
 
 from aiohttp import web
@@ -105,10 +105,17 @@ class _Side(asyncio.Protocol):
 class _Client(_Side):
     """The client's connection; its loss is also told to aiohttp, which still counts it."""
 
-    def __init__(self, relay: Relay, former: asyncio.BaseProtocol, keys: DetachKeys | None) -> None:
+    def __init__(
+        self,
+        relay: Relay,
+        former: asyncio.BaseProtocol,
+        keys: DetachKeys | None,
+        on_detach: Callable[[], None] | None,
+    ) -> None:
         super().__init__(relay)
         self._former = former
         self._keys = keys
+        self._on_detach = on_detach
 
     def data_received(self, data: bytes) -> None:
         if self.relay.output_ended:
@@ -120,6 +127,8 @@ class _Client(_Side):
         self.other.write(passed)
         if detached:
             self.relay.end_output()
+            if self._on_detach is not None:
+                self._on_detach()
 
     def eof_received(self) -> bool:
         if self.relay.output_ended:
@@ -154,53 +163,73 @@ class Relay:
     """Joins a client's transport and a process's stream until both have ended."""
 
     def __init__(
-        self, transport: asyncio.Transport, former: asyncio.BaseProtocol, detach_keys: bytes | None
+        self,
+        transport: asyncio.Transport,
+        former: asyncio.BaseProtocol,
+        detach_keys: bytes | None,
+        on_detach: Callable[[], None] | None = None,
     ) -> None:
         self.finished = asyncio.Event()
         self.output_over = asyncio.Event()
         self.output_ended = False
-        self.client = _Client(self, former, DetachKeys(detach_keys) if detach_keys else None)
+        self._begun = False  # the client has read the head, as far as this can be known
+        keys = DetachKeys(detach_keys) if detach_keys else None
+        self.client = _Client(self, former, keys, on_detach)
         self.process = _Process(self)
         self.client.transport = transport
 
     async def run(
         self,
-        stream: socket.socket | None,
+        stream: socket.socket,
         early: bytes,
         backlog: AsyncIterator[bytes] | None,
         *,
         input_ended: bool = False,
         ended: asyncio.Event | None = None,
     ) -> None:
-        """Send `backlog`, then relay `stream` (none: only the backlog) until the client has closed.
+        """Send `backlog`, then relay `stream` until the client has closed.
 
         The client's transport is paused and already ours; `early` is what it has sent so far. The client is
         told the end of the output when `ended` is set: then it asks for the exit code.
         """
         try:
+            # Joined before the backlog comes, which for an exec comes when the command has been started.
+            await asyncio.get_running_loop().create_connection(lambda: self.process, sock=stream)
+            self.process.pause()  # in `connection_made` it would be too early
             if backlog is not None:
                 async for chunk in backlog:
+                    await self._head_was_read()
                     self.client.write(chunk)
                     await self.client.drained.wait()
-            if stream is not None and not self.finished.is_set():
-                ours, stream = stream, None
-                await asyncio.get_running_loop().create_connection(lambda: self.process, sock=ours)
-                if early:
-                    self.client.data_received(early)
-                if input_ended:
-                    self.client.eof_received()
-                elif self.process.drained.is_set():
-                    self.client.resume()
+            await self._head_was_read()
+            if not self.finished.is_set():
+                self._open(early, input_ended)
                 await self.output_over.wait()
                 if ended is not None and not self.output_ended and not self.finished.is_set():
                     await _patiently(ended)
             self.end_output()
             await self.finished.wait()
         finally:
-            if stream is not None:
+            if self.process.transport is None:
                 stream.close()
             self.process.close()
             self.client.close()
+
+    async def _head_was_read(self) -> None:
+        if not self._begun and self.client.transport is not None:
+            self._begun = True
+            await head_was_read(self.client.transport)
+
+    def _open(self, early: bytes, input_ended: bool) -> None:
+        """Let the bytes pass in both directions."""
+        if early:
+            self.client.data_received(early)
+        if input_ended:
+            self.client.eof_received()
+        elif self.process.drained.is_set():
+            self.client.resume()
+        if self.client.drained.is_set():
+            self.process.resume()
 
     def end_output(self) -> None:
         """Nothing more will be written: tell the client, and give it time to read and close."""
@@ -230,41 +259,16 @@ def _head(upgrade: bool, kind: str) -> bytes:
 
 async def hijack(call: Call, stream: Stream, kind: str = RAW_STREAM) -> Hijacked:
     """Answer `call` with the head and relay `stream`; returns when the client has gone."""
-    keys = stream.detach_keys if stream.tty else None
-    return await _hijack(call, kind, stream.socket, stream.backlog, keys, stream.ended)
-
-
-async def hijack_text(call: Call, text: AsyncIterator[bytes], kind: str = RAW_STREAM) -> Hijacked:
-    """Answer `call` with the head and bytes that are not a process's."""
-    return await _hijack(call, kind, None, text)
-
-
-async def _hijack(
-    call: Call,
-    kind: str,
-    stream: socket.socket | None,
-    backlog: AsyncIterator[bytes] | None,
-    detach_keys: bytes | None = None,
-    ended: asyncio.Event | None = None,
-) -> Hijacked:
     transport = call.request.transport
     porch = transport.get_protocol() if transport is not None else None
     if transport is None or not isinstance(porch, Porch):
-        if stream is not None:
-            stream.close()
+        stream.socket.close()
         raise ConnectionResetError("the client has gone")
     taken = porch.take()
-    relay = Relay(transport, taken.former, detach_keys)
+    relay = Relay(transport, taken.former, stream.detach_keys if stream.tty else None, stream.detached)
     transport.pause_reading()
     transport.set_protocol(relay.client)
     call.begun = True
     transport.write(_head(call.upgrades, kind))
-    try:
-        await head_was_read(transport)
-    except BaseException:
-        if stream is not None:
-            stream.close()
-        transport.close()
-        raise
-    await relay.run(stream, taken.early, backlog, input_ended=taken.ended, ended=ended)
+    await relay.run(stream.socket, taken.early, stream.backlog, input_ended=taken.ended, ended=stream.ended)
     return Hijacked()

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from nakagin.api import editions
 from nakagin.api.answers import Answer, answer, begin, encode
 from nakagin.api.call import Call
 from nakagin.api.versions import MAXIMUM, MINIMUM, show
-from nakagin.errors import Unsupported
-from nakagin.spec.docker import AuthConfig
 
 _PING = {
     "Builder-Version": "1",
@@ -32,7 +31,7 @@ async def version(call: Call) -> web.StreamResponse:
 
 async def info(call: Call) -> web.StreamResponse:
     """GET /info."""
-    return answer(await call.engine.info())
+    return answer(editions.info(await call.engine.info(), call.version))
 
 
 async def events(call: Call) -> web.StreamResponse:
@@ -40,39 +39,27 @@ async def events(call: Call) -> web.StreamResponse:
     found = call.engine.events.subscribe(
         since_ns=call.moment("since"), until_ns=call.moment("until"), filters=call.filters()
     )
-    response = await begin(call)
+    kind = editions.event_stream_type(call.request.headers.get("Accept", ""), call.version)
+    response = await begin(call, kind)
+    mark = b"\x1e" if kind == "application/json-seq" else b""  # RFC 7464
     async for event in found:
-        await response.write(encode(event.document()) + b"\n")
+        await response.write(mark + encode(editions.event(event.document(), call.version)) + b"\n")
     await response.write_eof()
     return response
 
 
 async def disk_usage(call: Call) -> web.StreamResponse:
     """GET /system/df; `type` chooses among container, image, volume and build-cache."""
-    document = await call.engine.disk_usage()
-    wanted = set(call.texts("type"))
-    keys = {
-        "image": ("LayersSize", "Images"),
-        "container": ("Containers",),
-        "volume": ("Volumes",),
-        "build-cache": ("BuildCache", "BuilderSize"),
-    }
-    if wanted:
-        chosen = {key for kind in wanted for key in keys.get(kind, ())}
-        document = {key: value for key, value in document.items() if key in chosen}
-    return answer(document)
+    kinds = set(call.texts("type"))
+    shown = await call.engine.disk_usage()
+    return answer(editions.disk_usage(shown, call.version, kinds, verbose=call.flag("verbose")))
 
 
-async def auth(call: Call) -> web.StreamResponse:
-    """POST /auth: no registry can be spoken to yet."""
-    given = await call.body(AuthConfig)
-    raise Unsupported(
-        f"logging in to {given.serveraddress or 'a registry'} is not possible yet",
-        hint="images come from `load`, `import` and `nakagin image bootstrap`",
-    )
+async def resources(call: Call) -> web.StreamResponse:
+    """GET /nakagin/system/resources."""
+    return answer(call.engine.resources())
 
 
-DEEDS = {"POST /auth": auth}
 READS = {
     "GET /_ping": ping,
     "HEAD /_ping": ping,
@@ -80,4 +67,5 @@ READS = {
     "GET /info": info,
     "GET /events": events,
     "GET /system/df": disk_usage,
+    "GET /nakagin/system/resources": resources,
 }

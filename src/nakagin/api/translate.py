@@ -15,6 +15,7 @@ STATUS: dict[type[Exception], int] = {
     errors.Unsupported: 501,
     errors.Damaged: 500,
     errors.Exhausted: 500,
+    errors.AddressTaken: 409,
     errors.CommandFailed: 400,
     errors.StepFailed: 500,
     errors.NakaginError: 500,

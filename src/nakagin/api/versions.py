@@ -6,7 +6,7 @@ from nakagin.errors import Invalid
 
 Version = tuple[int, int]
 
-MAXIMUM: Version = (1, 50)
+MAXIMUM: Version = (1, 56)
 MINIMUM: Version = (1, 24)
 
 

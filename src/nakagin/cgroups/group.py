@@ -64,6 +64,9 @@ class Group:
                 files.remove(directory, 0)
             raise _failed(f"make cgroup {self.path}", error) from None
 
+    def settle(self) -> None:
+        """What a group of systemd's needs once the first process is in (see scope.py)."""
+
     def apply(self, plan: Plan) -> list[str]:
         """Carry the plan out; the sentences that say what is not limited.
 
@@ -94,13 +97,30 @@ class Group:
         try:
             if self.layout.mode == "v2":
                 files.write(f"{self.layout.v2}{self.path}/cgroup.procs", "0")
-            else:
-                for directory in self._directories:
-                    files.write(f"{directory}/tasks", "0")
-                if self._beside():
-                    files.write(f"{self._beside()}/cgroup.procs", "0")
+                return
+            for fd in self.joiners():
+                os.write(fd, b"0")
+                os.close(fd)
         except OSError as error:
             raise _failed(f"join cgroup {self.path}", error) from None
+
+    def joiners(self) -> list[int]:
+        """New descriptors of files to which a process with one thread writes "0" to join (v1 and hybrid).
+
+        For a process that cannot open them by itself: the kernel asks for the rights of who opened them.
+        Raises StepFailed.
+        """
+        files_ = [f"{directory}/tasks" for directory in self._directories]
+        if self._beside():
+            files_.append(f"{self._beside()}/cgroup.procs")
+        opened: list[int] = []
+        try:
+            opened.extend(os.open(file, os.O_WRONLY | os.O_CLOEXEC) for file in files_)
+        except OSError as error:
+            for fd in opened:
+                os.close(fd)
+            raise _failed(f"join cgroup {self.path}", error) from None
+        return opened
 
     def add(self, pid: int) -> None:
         """Move the process in, with all its threads. See `join` for the faster way. Raises StepFailed."""
@@ -211,7 +231,8 @@ class Group:
         except OSError as error:
             if error.errno == errno.EINVAL and not last:
                 return False
-            if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            # EOPNOTSUPP: weights of a device whose scheduler (BFQ, none …) knows none.
+            if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS, errno.EOPNOTSUPP):
                 raise _failed(f"set {file} to {value}", error) from None
             warnings.append(f"{file} is not set to {value}: {error.strerror}")
         return True
@@ -288,6 +309,15 @@ class Group:
         finally:
             if held:
                 tree.thaw(freezer, self.layout.version("freezer"))
+
+
+def group_at(path: str, layout: Layout, systemd: bool) -> Group:
+    """The group at `path`: systemd's scope, or one that we make ourselves."""
+    if not systemd:
+        return Group(path, layout)
+    from .scope import Scope
+
+    return Scope(path, layout)
 
 
 def _failed(step: str, error: OSError, hint: str | None = None) -> StepFailed:

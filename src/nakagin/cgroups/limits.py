@@ -43,6 +43,13 @@ class Plan:
         """Add a write of `value` to `file` of the group in the controller's hierarchy."""
         self.writes.append((controller, file, str(value)))
 
+    def take(self, controller: str) -> Plan:
+        """The writes of one controller as a plan of their own; they are no longer in this one."""
+        taken = Plan()
+        taken.writes = [each for each in self.writes if each[0] == controller]
+        self.writes = [each for each in self.writes if each[0] != controller]
+        return taken
+
     def otherwise(self, file: str, value: object) -> None:
         """What to write instead of the last write where the kernel does not have that one's file."""
         _, last_file, last_value = self.writes[-1]
@@ -108,11 +115,11 @@ _SECTIONS: tuple[
     ("devices", ("devices",), devices.on_v1, devices.on_v2),
     ("memory", ("memory",), v1.memory, v2.memory),
     ("cpu", ("cpu", "cpuset"), v1.cpu, v2.cpu),
-    ("pids", ("pids",), v1.pids, v2.pids),
+    ("pids", ("pids",), v1.pids, v1.pids),  # the file is the same in both versions
     ("blockIO", ("blkio", "io"), v1.block_io, v2.block_io),
     ("hugepageLimits", ("hugetlb",), v1.hugetlb, v2.hugetlb),
     ("network", ("net_cls", "net_prio"), v1.network, v2.network),
-    ("rdma", ("rdma",), v1.rdma, v1.rdma),  # the file is the same in both versions
+    ("rdma", ("rdma",), v1.rdma, v1.rdma),  # likewise
 )
 
 

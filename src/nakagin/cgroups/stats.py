@@ -72,6 +72,11 @@ _BLOCK_ARRAYS = (
 )
 
 
+def no_block_io() -> dict[str, list[BlockEntry] | None]:
+    """What a container that does not run has used: Docker names the arrays all the same."""
+    return dict.fromkeys(_BLOCK_ARRAYS)
+
+
 class Machine:
     """What a stats answer says of the whole machine. Read once, it serves many groups."""
 
@@ -195,7 +200,7 @@ def _block_v1(directory: str) -> dict[str, list[BlockEntry] | None]:
 
 
 def _block_v2(directory: str) -> dict[str, list[BlockEntry] | None]:
-    result: dict[str, list[BlockEntry] | None] = dict.fromkeys(_BLOCK_ARRAYS)
+    result = no_block_io()
     entries: list[BlockEntry] = []
     for line in files.read_or_empty(f"{directory}/io.stat").splitlines() if directory else ():
         device, *pairs = line.split()

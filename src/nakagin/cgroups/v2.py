@@ -11,7 +11,7 @@ from .v1 import page_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from nakagin.spec.runtime import CPU, BlockIO, HugepageLimit, Memory, NetworkClass, Pids
+    from nakagin.spec.runtime import CPU, BlockIO, HugepageLimit, Memory, NetworkClass
 
     from .layout import Layout
     from .limits import Plan
@@ -80,13 +80,6 @@ def weight_from_shares(shares: int) -> int:
     keep the linear one because weights only mean something beside those of other runtimes' containers.
     """
     return 1 + ((min(max(shares, 2), 262144) - 2) * 9999) // 262142
-
-
-def pids(plan: Plan, wanted: Pids, layout: Layout) -> None:
-    """pids.max: a count; less than 0 is unlimited, 0 is "not set"."""
-    limit = wanted.get("limit") or 0
-    if limit:
-        plan.write("pids", "pids.max", limit if limit > 0 else "max")
 
 
 def block_io(plan: Plan, wanted: BlockIO, layout: Layout) -> None:

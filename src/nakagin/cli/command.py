@@ -19,15 +19,21 @@ PROGRAM = "nakagin"
 class Call:
     """One invocation: its name as the user wrote it, options, arguments, and the engine (connected on first use)."""
 
-    __slots__ = ("_client", "_connect", "arguments", "name", "options")
+    __slots__ = ("_client", "_connect", "arguments", "name", "options", "settings")
 
     def __init__(
-        self, name: str, options: Options, arguments: list[str], connect: Callable[[], Client]
+        self,
+        name: str,
+        options: Options,
+        arguments: list[str],
+        connect: Callable[[], Client],
+        settings: Options | None = None,
     ) -> None:
         self.name = name
         self.options = options
         self.arguments = arguments
         self._connect = connect
+        self.settings = settings  # the global flags
         self._client: Client | None = None
 
     @property
@@ -36,6 +42,10 @@ class Call:
         if self._client is None:
             self._client = self._connect()
         return self._client
+
+    def another_client(self) -> Client:
+        """A further connection, for another thread."""
+        return self._connect()
 
     def each(self, deed: Callable[[str], object], subjects: Sequence[str] | None = None) -> int:
         """Do something to each argument and echo it; errors are told and do not stop the others. The exit code."""

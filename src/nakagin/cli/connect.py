@@ -6,7 +6,7 @@ import _socket
 import os
 
 from nakagin.client.client import Client
-from nakagin.client.endpoint import TLS, resolve
+from nakagin.client.endpoint import TLS, docker_folder, material, resolve
 from nakagin.errors import Invalid
 
 TYPE_CHECKING = False
@@ -54,9 +54,11 @@ def _tls(settings: Options) -> TLS | None:
     verify = settings.on("tlsverify")
     if not (verify or settings.on("tls")):
         return None
+    folder = os.environ.get("DOCKER_CERT_PATH") or settings.text("config") or docker_folder(os.environ)
+    usual = material(folder, verify=verify)
     return TLS(
-        ca=settings.text("tlscacert") or None,
-        certificate=settings.text("tlscert") or None,
-        key=settings.text("tlskey") or None,
+        ca=settings.text("tlscacert") or usual.ca,
+        certificate=settings.text("tlscert") or usual.certificate,
+        key=settings.text("tlskey") or usual.key,
         verify=verify,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nakagin.client.refusals import EngineError
 from nakagin.errors import (
+    AddressTaken,
     CommandFailed,
     Conflict,
     Damaged,
@@ -37,6 +38,7 @@ EXIT_CODES: dict[type[NakaginError], int] = {
     Damaged: 1,
     Exhausted: 1,
     StepFailed: 1,
+    AddressTaken: 1,
     CommandFailed: 1,
     NakaginError: 1,
 }

@@ -105,6 +105,10 @@ class Options:
         """The flag stood on the command line."""
         return name in self._given
 
+    def has(self, name: str) -> bool:
+        """The verb knows such a flag."""
+        return name in self._table
+
     def _value(self, name: str) -> object:
         if name in self._given:
             return self._given[name]

@@ -6,7 +6,8 @@ import shutil
 import textwrap
 
 from nakagin.cli.command import PROGRAM
-from nakagin.cli.registry import ALIASES, COMMON, NOUNS, SHORT, VERBS
+from nakagin.cli.quantities import human_binary_size
+from nakagin.cli.registry import ALIASES, NOUNS, SHORT, TASKS, VERBS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,19 +18,30 @@ if TYPE_CHECKING:
 
 
 def root_help(flags: Sequence[Flag]) -> str:
-    """`nakagin --help`."""
-    top = {name: VERBS[full][1] for name, full in SHORT.items()}
-    top.update({name: summary for name, (_, summary) in VERBS.items() if " " not in name})
-    others = sorted(name for name in top if name not in COMMON)
+    """`nakagin --help`: all of it on a terminal of 24 lines; `nakagin COMMAND --help` has the rest."""
+    tasks = "\n".join(_task(title, names) for title, names in TASKS.items())
+    shown = (_head(flag).strip() for flag in sorted(flags, key=lambda flag: flag.name))
     parts = [
-        f"Usage:  {PROGRAM} [OPTIONS] COMMAND\n\nA self-sufficient runtime for containers",
-        _section("Common Commands", [(name, top[name]) for name in COMMON]),
-        _section("Management Commands", sorted(NOUNS.items())),
-        _section("Commands", [(name, top[name]) for name in others]),
-        "Global Options:\n" + flag_table(flags),
+        f"Usage:  {PROGRAM} [OPTIONS] COMMAND",
+        f"Commands by task:\n{tasks}",
+        f"Management Commands:\n{_flow(sorted(NOUNS))}",
+        f"Global Options:\n{_flow(shown)}",
         f"Run '{PROGRAM} COMMAND --help' for more information on a command.",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _task(title: str, names: Sequence[str]) -> str:
+    return _flow(names, f"  {title:<17} ")
+
+
+def _flow(words: Iterable[str], first: str = "  ") -> str:
+    """Words in lines of a terminal's usual width; those after the first are indented as far as it begins."""
+    # A flag and its value's kind stay together.
+    joined = ", ".join(word.replace(" ", "\0") for word in words)
+    indent = " " * len(first)
+    lines = textwrap.wrap(joined, 79, initial_indent=first, subsequent_indent=indent, break_on_hyphens=False)
+    return "\n".join(lines).replace("\0", " ")
 
 
 def noun_help(noun: str) -> str:
@@ -85,5 +97,13 @@ def _head(flag: Flag) -> str:
 def _description(flag: Flag) -> str:
     if flag.default is None or flag.default in (False, ""):
         return flag.help
-    value = f'"{flag.default}"' if isinstance(flag.default, str) else str(flag.default).lower()
-    return f"{flag.help} (default {value})"
+    return f"{flag.help} (default {_default(flag)})"
+
+
+def _default(flag: Flag) -> str:
+    """The default as one would write it: "3s", "2GiB", text in quotes."""
+    if isinstance(flag.default, int) and flag.kind == "duration":
+        return f"{flag.default / 1e9:g}s" if flag.default >= 10**9 else f"{flag.default / 1e6:g}ms"
+    if isinstance(flag.default, int) and flag.kind == "bytes":
+        return human_binary_size(flag.default)
+    return f'"{flag.default}"' if isinstance(flag.default, str) else str(flag.default).lower()

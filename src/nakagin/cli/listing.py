@@ -52,14 +52,20 @@ def show(rows: Iterable[Row], template: str, default: Sequence[str], headers: Ma
         say(render(row))
 
 
+def _json(value: object) -> str:
+    """Docker's rows marshal themselves, and so escape what HTML would misread; single fields are written plainly."""
+    from nakagin.cli.templates.values import to_json
+
+    return to_json(_plain(value), html=isinstance(value, dict))
+
+
 def row_renderer(template: str, headers: Mapping[str, str]) -> Callable[[Row | None], str]:
     """A function that renders one row; None renders the headers. Its JSON has all fields but functions."""
     from nakagin.cli.templates import Template, TemplateError
-    from nakagin.cli.templates.values import to_json
 
     text = template.replace("\\t", "\t").replace("\\n", "\n")
     try:
-        row_template = Template(text, {"json": lambda value: to_json(_plain(value))})
+        row_template = Template(text, {"json": _json})
     except TemplateError as error:
         raise TemplateError(f"failed to parse template: {error.message}") from None
     as_header = dict.fromkeys(

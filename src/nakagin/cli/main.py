@@ -116,7 +116,7 @@ def _dispatch(settings: Options, words: list[str]) -> int:
 def _call(command: Command, full: str, written: str, words: list[str], settings: Options) -> int:
     try:
         options, arguments = command.parse(written, words)
-        return command.function(Call(written, options, arguments, lambda: _connect(settings)))
+        return command.function(Call(written, options, arguments, lambda: _connect(settings), settings))
     except UsageError as error:
         _usage(error, command.usage, " " + written)
         # docker: a wrong number of arguments is an ordinary failure, a wrong flag is 125.

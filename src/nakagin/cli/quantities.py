@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from nakagin.errors import Invalid
+from nakagin.spec.size import parse_size
+
 TYPE_CHECKING = False
 
-_BINARY = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40, "p": 1 << 50}
 _NANOSECONDS = {
     "ns": 1,
     "us": 1_000,
@@ -40,17 +42,11 @@ def _octal(text: str) -> int:
 
 
 def parse_bytes(text: str) -> int:
-    """ "64m" → bytes: units b k m g t p with or without B or iB, always powers of 1024, fractions allowed."""
-    lowered = text.strip().lower()
-    end = len(lowered.rstrip("bikmgtp "))
-    number, unit = lowered[:end], lowered[end:].strip()
-    scale = _BINARY.get(unit.removesuffix("ib") if unit.endswith("ib") else unit.removesuffix("b") or unit)
+    """A size in bytes: "64m"."""
     try:
-        if scale is None or number.startswith(("-", "+")):
-            raise ValueError
-        return int(float(number) * scale)
-    except (ValueError, OverflowError):
-        raise ValueError(f"invalid size: '{text}'") from None
+        return parse_size(text)
+    except Invalid as error:
+        raise ValueError(error.message) from None
 
 
 def parse_swap(text: str) -> int:

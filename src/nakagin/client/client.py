@@ -9,13 +9,16 @@ from nakagin.client.session import Session, document, filter_query
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from typing import Self
+    from collections.abc import Iterator, Mapping, Sequence
+    from typing import Self, Unpack
 
     from nakagin.client.containers import Containers
     from nakagin.client.images import Images
+    from nakagin.client.lease import Lease
+    from nakagin.client.manifests import Manifests
     from nakagin.client.networks import Networks
-    from nakagin.client.session import Document, Filters
+    from nakagin.client.sandbox import Outcome, SandboxOptions
+    from nakagin.client.session import Document, Filters, Response
     from nakagin.client.volumes import Volumes
 
 
@@ -69,6 +72,13 @@ class Client:
         return Volumes(self.session)
 
     @property
+    def manifests(self) -> Manifests:
+        """Manifest lists in the making."""
+        from nakagin.client.manifests import Manifests
+
+        return Manifests(self.session)
+
+    @property
     def networks(self) -> Networks:
         """The engine's networks."""
         from nakagin.client.networks import Networks
@@ -89,9 +99,32 @@ class Client:
         """The engine's state and its machine's (GET /info)."""
         return document(self.session.request("GET", "/info"))
 
+    def resources(self) -> Document:
+        """What the engine's machine has, and has free, of all that containers use up (Nakagin only)."""
+        return document(self.session.request("GET", "/nakagin/system/resources", versioned=False))
+
     def disk_usage(self) -> Document:
         """Space used by images, containers and volumes (GET /system/df)."""
         return document(self.session.request("GET", "/system/df", timeout=None))
+
+    def prune_build_cache(
+        self, filters: Filters | None = None, *, all: bool = False, keep: int | None = None
+    ) -> Document:
+        """Remove what no build uses: {"CachesDeleted": [...], "SpaceReclaimed": bytes}. `keep`: so many bytes stay."""
+        query = {
+            "filters": filter_query(filters),
+            "all": all or None,
+            "reserved-space": keep,
+            "keep-storage": keep,
+        }
+        return document(self.session.request("POST", "/build/prune", query, timeout=None))
+
+    def fsck(self, *, dry_run: bool = False) -> Iterator[Document]:
+        """Check what is stored, and mend it unless `dry_run` (Nakagin only): Problem, Kind, Name, Images, Outcome."""
+        query = {"dryRun": dry_run or None}
+        path = "/nakagin/system/fsck"
+        with self.session.request("POST", path, query, timeout=None, versioned=False) as answer:
+            yield from answer.documents()
 
     def events(
         self,
@@ -101,8 +134,30 @@ class Client:
         filters: Filters | None = None,
     ) -> Iterator[Document]:
         """The engine's events as they happen; `since` and `until` are seconds or Docker's texts."""
+        yield from self.events_stream(since=since, until=until, filters=filters).documents()
+
+    def events_stream(
+        self,
+        *,
+        since: str | float | None = None,
+        until: str | float | None = None,
+        filters: Filters | None = None,
+    ) -> Response:
+        """The same as an answer: the engine listens already when this returns."""
         query = {"since": since, "until": until, "filters": filter_query(filters)}
-        yield from self.session.request("GET", "/events", query, timeout=None).documents()
+        return self.session.request("GET", "/events", query, timeout=None)
+
+    def lease(self) -> Lease:
+        """`with engine.lease():` what is made in the block is removed after it, or when this process dies."""
+        from nakagin.client.lease import Lease
+
+        return Lease(self.session)
+
+    def sandbox(self, image: str, command: Sequence[str], **options: Unpack[SandboxOptions]) -> Outcome:
+        """Run what is not trusted: no network, read-only root, no rights, bounded; see `nakagin.client.sandbox`."""
+        from nakagin.client import sandbox
+
+        return sandbox.run(self, image, command, **options)
 
     def close(self) -> None:
         """Close the idle connections."""

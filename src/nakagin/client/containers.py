@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from nakagin.client.requests import container_body
 from nakagin.client.session import SESSION_TIMEOUT, document, filter_query, quote, version_key
 from nakagin.errors import CommandFailed, NakaginError, NotModified
@@ -9,10 +11,12 @@ from nakagin.errors import CommandFailed, NakaginError, NotModified
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from os import PathLike
     from typing import Any, BinaryIO, Unpack
 
     from nakagin.client.execution import Execution
     from nakagin.client.hijack import Stream
+    from nakagin.client.pathstat import PathStat
     from nakagin.client.requests import ContainerOptions
     from nakagin.client.session import Body, Document, Documents, Filters, Response, Session, Texts
 
@@ -140,6 +144,26 @@ class Container:
         answer = document(self._session.request("POST", self._path("/update"), body=changes))
         return list(answer.get("Warnings") or [])
 
+    def recreate(self, body: Document) -> tuple[Container, Texts]:
+        """Put what `body` (of create) asks for in its place, with its name, addresses, volumes and log, or change
+        nothing (Nakagin only). The new container and the engine's warnings.
+        """
+        path = f"/nakagin{self._path('/recreate')}"
+        answer = document(
+            self._session.request("POST", path, body=self._session.labelled(body), timeout=None)
+        )
+        return Container(self._session, str(answer["Id"])), list(answer.get("Warnings") or [])
+
+    def republish(self, add: Document, remove: Document) -> Document:
+        """Publish ports and take others back while it runs, both as PortBindings: its Ports afterwards."""
+        body = {"Add": add, "Remove": remove}
+        path = f"/nakagin{self._path('/ports')}"
+        return document(self._session.request("POST", path, body=body))["Ports"] or {}
+
+    def exposure(self) -> list[Document]:
+        """From where each published port is reached."""
+        return list(self._session.request("GET", f"/nakagin{self._path('/ports')}").json() or [])
+
     def remove(self, *, force: bool = False, volumes: bool = False, link: bool = False) -> None:
         """Remove it; `force` kills it first, `volumes` takes its anonymous volumes along."""
         query = {"force": force or None, "v": volumes or None, "link": link or None}
@@ -186,6 +210,10 @@ class Container:
         for piece in answer.iterate():
             yield from [(STDOUT, piece)] if raw else frames.feed(piece)
 
+    def clear_logs(self) -> None:
+        """Forget what was logged so far."""
+        self._session.request("DELETE", f"/nakagin{self._path('/logs')}").read()
+
     def attach(
         self,
         *,
@@ -222,6 +250,17 @@ class Container:
         """{"Titles": [...], "Processes": [[...]]} of its processes."""
         return document(self._session.request("GET", self._path("/top"), {"ps_args": ps_arguments}))
 
+    def explain(self) -> Document:
+        """It as the kernel has it: processes, namespaces, cgroup files, mounts, privileges (Nakagin only)."""
+        return document(
+            self._session.request("GET", f"/nakagin{self._path('/explain')}", timeout=None, versioned=False)
+        )
+
+    def overhead(self) -> Document:
+        """What it costs beside its cgroup: {"Monitor": bytes, "Files": n, "Inotify": n} (Nakagin only)."""
+        path = f"/nakagin{self._path('/overhead')}"
+        return document(self._session.request("GET", path, versioned=False))
+
     def stats(self, *, stream: bool = False, one_shot: bool = False) -> Iterator[Document]:
         """Resource usage: one document, or one per second while `stream`."""
         yield from self.stats_stream(stream=stream, one_shot=one_shot).documents()
@@ -235,14 +274,21 @@ class Container:
         """[{"Kind": 0|1|2, "Path": ...}]: modified, added, deleted files."""
         return list(self._session.request("GET", self._path("/changes")).json() or [])
 
+    def layer(self) -> Iterator[bytes]:
+        """What it changed as a layer's tar stream, deletions as OCI whiteouts (Nakagin only)."""
+        path = f"/nakagin{self._path('/layer')}"
+        yield from self._session.request("GET", path, timeout=None, versioned=False).iterate()
+
     def export(self) -> Iterator[bytes]:
         """The file system as a tar stream."""
         yield from self._session.request("GET", self._path("/export"), timeout=None).iterate()
 
-    def get_archive(self, path: str) -> tuple[str, Iterator[bytes]]:
-        """A file or folder as (base64 stat header, tar stream)."""
+    def get_archive(self, path: str) -> tuple[PathStat, Iterator[bytes]]:
+        """A file or folder as (what it is, tar stream)."""
+        from nakagin.client.pathstat import HEADER, PathStat
+
         answer = self._session.request("GET", self._path("/archive"), {"path": path}, timeout=None)
-        return answer.headers.get("x-docker-container-path-stat", ""), answer.iterate()
+        return PathStat.decode(answer.headers.get(HEADER, "")), answer.iterate()
 
     def put_archive(
         self, path: str, tar: Body, *, copy_uid_gid: bool = False, no_overwrite: bool = True
@@ -254,11 +300,45 @@ class Container:
             "PUT", self._path("/archive"), query, data=tar, headers=headers, timeout=None
         ).read()
 
-    def archive_stat(self, path: str) -> str:
-        """The base64 stat header of a path; NotFound where there is none."""
+    def archive_stat(self, path: str) -> PathStat:
+        """What is at a path, a link not followed; NotFound where nothing is."""
+        from nakagin.client.pathstat import HEADER, PathStat
+
         with self._session.request("HEAD", self._path("/archive"), {"path": path}) as answer:
             answer.read()
-            return answer.headers.get("x-docker-container-path-stat", "")
+            return PathStat.decode(answer.headers.get(HEADER, ""))
+
+    def put(
+        self, source: str | PathLike[str], target: str, *, follow: bool = False, archive: bool = False
+    ) -> int:
+        """Copy a file or folder of this machine in, as `docker cp` does; the number of bytes."""
+        from nakagin.client.copying import deeds
+
+        return deeds.to_container(self, os.fspath(source), target, follow=follow, archive=archive)
+
+    def get(
+        self, source: str, target: str | PathLike[str], *, follow: bool = False, archive: bool = False
+    ) -> int:
+        """Copy a file or folder out to this machine, as `docker cp` does; the number of bytes."""
+        from nakagin.client.copying import deeds
+
+        return deeds.from_container(self, source, os.fspath(target), follow=follow, archive=archive)
+
+    def put_bytes(self, data: bytes, path: str, *, mode: int = 0o644, uid: int = 0, gid: int = 0) -> None:
+        """Make, or replace, the file `path` inside; its folder must be there."""
+        from nakagin.client.copying.single import packed
+
+        folder, _, name = path.rpartition("/")
+        self.put_archive(folder or "/", packed(name, data, mode, uid, gid))
+
+    def get_bytes(self, path: str) -> bytes:
+        """The content of a file inside, a link followed; Invalid for anything else."""
+        from nakagin.client.copying.single import content
+
+        found = self.archive_stat(path)
+        if found.is_link:
+            path = found.link_target
+        return content(self.get_archive(path)[1], path)
 
     def __repr__(self) -> str:
         return f"Container({self.reference!r})"
@@ -323,8 +403,17 @@ class Containers:
     ) -> tuple[Container, Texts]:
         """Make a container from a whole request body; the container and the engine's warnings."""
         query = {"name": name or None, "platform": platform or None}
-        answer = document(self._session.request("POST", "/containers/create", query, body=body, timeout=None))
+        answer = document(
+            self._session.request(
+                "POST", "/containers/create", query, body=self._session.labelled(body), timeout=None
+            )
+        )
         return Container(self._session, str(answer["Id"])), list(answer.get("Warnings") or [])
+
+    def rehearse(self, body: Document, *, name: str | None = None) -> Document:
+        """What create and start would do, in order, without doing it: Steps, Warnings (Nakagin only)."""
+        path, query = "/nakagin/containers/rehearse", {"name": name or None}
+        return document(self._session.request("POST", path, query, body=body, versioned=False))
 
     def run(
         self,

@@ -17,12 +17,21 @@ class Networks:
 
     def create(self, body: Document) -> Document:
         """Make a network from a whole request body (POST /networks/create): {"Id": ..., "Warning": ...}."""
-        return document(self._session.request("POST", "/networks/create", body=body))
+        return document(self._session.request("POST", "/networks/create", body=self._session.labelled(body)))
 
     def get(self, reference: str, *, verbose: bool = False) -> Document:
         """The inspection document; NotFound."""
         query = {"verbose": verbose or None}
         return document(self._session.request("GET", f"/networks/{quote(reference)}", query))
+
+    def explain(self, reference: str) -> Document:
+        """The way of a packet on it: interfaces, rules and ports as the kernel has them."""
+        return document(self._session.request("GET", f"/nakagin/networks/{quote(reference)}/explain"))
+
+    def names(self, reference: str = "") -> Document:
+        """What the name server answered, by container; of one network's containers where it is named."""
+        path = f"/nakagin/networks/{quote(reference)}/names" if reference else "/nakagin/names"
+        return document(self._session.request("GET", path))
 
     def list(self, filters: Filters | None = None) -> Documents:
         """All networks."""

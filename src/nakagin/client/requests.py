@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         stop_signal: str
         rootfs: str
         timezone: str
+        secrets: Mapping[str, bytes]
         host_config: Mapping[str, Any]
 
 
@@ -94,14 +95,25 @@ def container_body(image: str, command: Sequence[str] | None, options: Container
         "HostConfig": host,
     }
     body.update({key: given[option] for option, key in _CONFIG.items() if option in given})
-    if extension := nakagin_extension(given.get("rootfs"), given.get("timezone")):
+    secrets = [secret(name, data) for name, data in (given.get("secrets") or {}).items()]
+    if extension := nakagin_extension(given.get("rootfs"), given.get("timezone"), secrets):
         body["Nakagin"] = extension
     return body
 
 
-def nakagin_extension(rootfs: str | None, timezone: str | None) -> dict[str, str]:
+def nakagin_extension(
+    rootfs: str | None, timezone: str | None, secrets: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
     """What Docker's API has no word for: the key "Nakagin" of a create request."""
-    return {key: value for key, value in (("Rootfs", rootfs), ("Timezone", timezone)) if value}
+    found = (("Rootfs", rootfs), ("Timezone", timezone), ("Secrets", list(secrets)))
+    return {key: value for key, value in found if value}
+
+
+def secret(name: str, data: bytes, **options: Any) -> dict[str, Any]:
+    """A secret as the engine takes it; options Target, Env, Mode, Uid, Gid."""
+    from base64 import b64encode
+
+    return {"Name": name, "Data": b64encode(data).decode(), **options}
 
 
 def _port(port: str | int) -> str:

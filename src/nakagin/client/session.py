@@ -106,6 +106,11 @@ class Response:
             self._session.give_back(self._connection)
             self._connection = None
 
+    def shut(self) -> None:
+        """End the connection while another thread reads from it: it finds the end."""
+        if self._connection is not None:
+            self._connection.shut()
+
     def close(self) -> None:
         """Drop the connection unless the answer was read to its end; again is no error."""
         if self._connection is not None:
@@ -131,8 +136,18 @@ class Session:
         self.endpoint = endpoint
         self.timeout = timeout
         self.headers: dict[str, str] = {"User-Agent": "nakagin"}
+        self.labels: dict[str, str] = {}
+        """What everything that is made gets; see `Lease`."""
         self._version = version
         self._idle: list[Connection] = []
+
+    def twin(self) -> Session:
+        """Another session with the same engine, for another thread."""
+        return Session(self.endpoint, timeout=self.timeout, version=self._version)
+
+    def labelled(self, body: Document) -> Document:
+        """The body of a create request with the session's labels."""
+        return {**body, "Labels": {**(body.get("Labels") or {}), **self.labels}} if self.labels else body
 
     @property
     def version(self) -> str:
@@ -176,7 +191,13 @@ class Session:
         return answer
 
     def hijack(
-        self, path: str, query: Query | None = None, *, body: object = None, tty: bool | None = None
+        self,
+        path: str,
+        query: Query | None = None,
+        *,
+        body: object = None,
+        tty: bool | None = None,
+        versioned: bool = True,
     ) -> Stream:
         """Turn a connection into a stream (attach, exec); `tty` None: the Content-Type tells if it is raw."""
         from nakagin.client.hijack import Stream
@@ -184,7 +205,7 @@ class Session:
         connection = self._connection(self.timeout)
         parser = http1.ResponseParser("POST", may_upgrade=True)
         upgrade = {**self.headers, "Connection": "Upgrade", "Upgrade": "tcp"}
-        target = self._target(path, query, versioned=True)
+        target = self._target(path, query, versioned)
         try:
             self._send(connection, "POST", target, body, None, upgrade)
             while not parser.head_complete:

@@ -6,6 +6,7 @@ A timeout is an error (Unavailable), never an end of stream; a lost connection i
 from __future__ import annotations
 
 import _socket
+import os
 
 from nakagin.client.endpoint import DEFAULT_SOCKET
 from nakagin.errors import Denied, Invalid, Unavailable
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     import socket
 
     from nakagin.client.endpoint import TLS, Endpoint
+    from nakagin.client.ssh import Tunnel
 
 RECEIVE = 256 * 1024
 
@@ -22,11 +24,16 @@ RECEIVE = 256 * 1024
 class Connection:
     """A connected socket and its owner; `timeout` (seconds, None is for ever) bounds each send and receive."""
 
-    __slots__ = ("endpoint", "socket")
+    __slots__ = ("_tunnel", "endpoint", "socket")
 
     def __init__(self, endpoint: Endpoint, timeout: float | None) -> None:
         self.endpoint = endpoint
-        self.socket: _socket.socket = _connect(endpoint, timeout)
+        self._tunnel: Tunnel | None = None
+        if endpoint.ssh:
+            from nakagin.client.ssh import Tunnel
+
+            self._tunnel = Tunnel(endpoint, timeout)
+        self.socket: _socket.socket = self._tunnel.socket if self._tunnel else _connect(endpoint, timeout)
 
     def send(self, data: bytes) -> None:
         """All of `data`; Unavailable on a timeout, BrokenPipeError where the engine reads no more."""
@@ -38,13 +45,19 @@ class Connection:
     def receive(self) -> bytes:
         """Some bytes, or b"" at the end of the connection; Unavailable on a timeout or a reset."""
         try:
-            return self.socket.recv(RECEIVE)
+            received = self.socket.recv(RECEIVE)
         except TimeoutError:
             raise self._silent("did not answer") from None
         except OSError as error:
+            if self._tunnel is not None and (failure := self._tunnel.failure()):
+                raise failure from None
             raise Unavailable(
                 f"lost the connection to the engine at {self.endpoint.url}: {error.strerror}"
             ) from None
+
+        if not received and self._tunnel is not None and (failure := self._tunnel.failure()):
+            raise failure
+        return received
 
     def _silent(self, what: str) -> Unavailable:
         seconds = self.socket.gettimeout() or 0
@@ -62,9 +75,18 @@ class Connection:
             return type(error).__name__ != "SSLWantReadError"
         return True
 
+    def shut(self) -> None:
+        """Shut the socket down, so that whoever waits for it in another thread wakes up."""
+        try:
+            self.socket.shutdown(_socket.SHUT_RDWR)
+        except OSError:
+            return  # it is gone already
+
     def close(self) -> None:
         """Close the socket; again is no error."""
         self.socket.close()
+        if self._tunnel is not None:
+            self._tunnel.close()
 
 
 def _connect(endpoint: Endpoint, timeout: float | None) -> _socket.socket:
@@ -111,6 +133,11 @@ def unreachable(endpoint: Endpoint, error: OSError) -> Unavailable | Denied:
 def _secure(plain: socket.socket, tls: TLS, host: str) -> socket.socket:
     import ssl
 
+    for path in filter(None, (tls.ca, tls.certificate, tls.key)):
+        if not os.access(path, os.R_OK):  # ssl would not say which
+            plain.close()
+            words = "cannot be read" if os.path.lexists(path) else "does not exist"
+            raise Invalid(f"the TLS file {path} {words}", hint="check --tlscacert, --tlscert, --tlskey")
     try:
         context = ssl.create_default_context(cafile=tls.ca)
         if not tls.verify:

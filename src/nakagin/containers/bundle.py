@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from nakagin.containers import mounts, namespaces, resources, security
+from nakagin.cgroups import paths
+from nakagin.containers import apparmor, mounts, namespaces, resources, security
 from nakagin.containers.defaults import PATH, SHM_SIZE
 from nakagin.containers.users import Identity
 
@@ -20,13 +21,16 @@ INIT_PATH = "/sbin/docker-init"
 class Host(NamedTuple):
     """What the machine and the engine's settings say; the same for all containers.
 
-    `capabilities` are those that the engine holds, `seccomp` a profile as JSON ("" the built-in one, or "unconfined").
+    With `cgroup_prefix` systemd makes the cgroups: scopes of that name in the slice `cgroup_parent`.
+    `capabilities` are those that the engine holds, `seccomp` a profile as JSON ("" the built-in one, or "unconfined"),
+    `apparmor_profile` is for containers that ask for none.
     """
 
     capabilities: frozenset[str]
     known_capabilities: frozenset[str]
     hostname: str
     cgroup_parent: str
+    cgroup_prefix: str = ""
     machine: str = "x86_64"
     kernel: str = "6.1"
     seccomp: str = ""
@@ -36,6 +40,8 @@ class Host(NamedTuple):
     most_files: int = 1 << 20
     shm_size: int = SHM_SIZE
     no_new_privileges: bool = False
+    has_apparmor: bool = False
+    apparmor_profile: str = ""
     init_path: str = ""
     init_always: bool = False
 
@@ -44,6 +50,7 @@ class Moment(NamedTuple):
     """What was found out for this very start.
 
     `files` maps targets to the engine's own files (/etc/hosts …), `pids` the joined namespaces to processes,
+    `linked` are the variables of links,
     `devices` are nodes with their permissions, `block_numbers` the numbers of throttled block devices.
     """
 
@@ -55,6 +62,7 @@ class Moment(NamedTuple):
     devices: Sequence[tuple[oci.Device, str]] = ()
     block_numbers: Mapping[str, tuple[int, int]] = {}
     shared_shm: str = ""
+    linked: Sequence[str] = ()
 
 
 def configuration(container: Container, host: Host, moment: Moment) -> oci.Config:
@@ -64,7 +72,7 @@ def configuration(container: Container, host: Host, moment: Moment) -> oci.Confi
     config: oci.Config = {
         "ociVersion": "1.2.0",
         "root": {"path": moment.root, "readonly": wanted.readonly_rootfs},
-        "process": process(container, host, moment.identity, options),
+        "process": process(container, host, moment.identity, options, moment.linked),
         "mounts": _mounts(container, host, moment, options),
         "linux": _linux(container, host, moment, options),
     }
@@ -93,7 +101,11 @@ def uses_init(container: Container, host: Host) -> bool:
 
 
 def process(
-    container: Container, host: Host, identity: Identity, options: security.SecurityOptions
+    container: Container,
+    host: Host,
+    identity: Identity,
+    options: security.SecurityOptions,
+    linked: Sequence[str] = (),
 ) -> oci.Process:
     """The container's own program."""
     config, wanted = container.config, container.host_config
@@ -104,7 +116,7 @@ def process(
         "terminal": config.tty,
         "user": user(identity),
         "args": args,
-        "env": environment(container, host, identity),
+        "env": environment(container, host, identity, linked=linked),
         "cwd": config.working_dir or "/",
         "capabilities": capability_sets(capability_names(container, host), identity.uid),
         "rlimits": resources.rlimits(wanted.ulimits, host.ulimits, host.most_files),
@@ -112,11 +124,22 @@ def process(
     }
     if options.no_new_privileges:
         found["noNewPrivileges"] = True
-    if options.apparmor:
-        found["apparmorProfile"] = options.apparmor
+    if profile := apparmor_profile(container, host, options):
+        found["apparmorProfile"] = profile
     if config.tty and wanted.console_size != (0, 0):
         found["consoleSize"] = {"height": wanted.console_size[0], "width": wanted.console_size[1]}
     return found
+
+
+def apparmor_profile(container: Container, host: Host, options: security.SecurityOptions) -> str:
+    """The AppArmor profile of its processes; "" where the machine has none to give, or it shall have none."""
+    if not host.has_apparmor:
+        return ""
+    if options.apparmor == apparmor.DOCKERS:
+        return host.apparmor_profile
+    if options.apparmor:
+        return options.apparmor
+    return "" if container.host_config.privileged else host.apparmor_profile
 
 
 def user(identity: Identity) -> oci.User:
@@ -133,12 +156,18 @@ def capability_sets(names: Sequence[str], uid: int) -> oci.Capabilities:
     return {"bounding": list(names), "permitted": [], "effective": []}
 
 
-def environment(container: Container, host: Host, identity: Identity, extra: Iterable[str] = ()) -> list[str]:
-    """PATH, HOSTNAME, TERM and HOME under the image's and the request's variables; "NAME" alone removes one."""
+def environment(
+    container: Container,
+    host: Host,
+    identity: Identity,
+    extra: Iterable[str] = (),
+    linked: Iterable[str] = (),
+) -> list[str]:
+    """PATH, HOSTNAME, TERM, HOME and links' variables under the image's and the request's; "NAME" alone removes one."""
     variables = {"PATH": PATH, "HOSTNAME": hostname(container, host)}
     if container.config.tty:
         variables["TERM"] = "xterm"
-    for text in (*container.config.env, *extra):
+    for text in (*linked, *container.config.env, *extra):
         name, separator, value = text.partition("=")
         if separator:
             variables[name] = value
@@ -163,6 +192,7 @@ def _mounts(
     found = mounts.oci_mounts(
         moment.mounts, moment.files, shm=shm, mqueue=True, read_only_root=wanted.readonly_rootfs,
         privileged=wanted.privileged, writable_cgroups=options.writable_cgroups,
+        identity=(moment.identity.uid, moment.identity.gid),
     )  # fmt: skip
     if uses_init(container, host):
         found.append(
@@ -176,7 +206,7 @@ def _linux(container: Container, host: Host, moment: Moment, options: security.S
     limits = resources.limits(wanted, dict(moment.block_numbers))
     limits["devices"] = resources.device_rules(wanted.privileged, moment.devices, wanted.device_cgroup_rules)
     linux: oci.Linux = {
-        "cgroupsPath": cgroup_path(container, host),
+        "cgroupsPath": _cgroups_path(container.id, host, wanted.cgroup_parent),
         "namespaces": namespaces.plan(wanted, host.cgroup_namespace, moment.pids),
         "resources": limits,
         "maskedPaths": security.masked_paths(wanted),
@@ -212,5 +242,17 @@ def capability_names(container: Container, host: Host) -> list[str]:
 
 def cgroup_path(container: Container, host: Host) -> str:
     """The logical path of the container's cgroup."""
-    parent = container.host_config.cgroup_parent or host.cgroup_parent
-    return f"/{parent.strip('/')}/{container.id}"
+    return path_of(container.id, host, container.host_config.cgroup_parent)
+
+
+def path_of(id: str, host: Host, parent: str = "") -> str:
+    """The same for a container of this id below `parent` ("": the engine's own)."""
+    return paths.container_path(_cgroups_path(id, host, parent), id, systemd=bool(host.cgroup_prefix))
+
+
+def _cgroups_path(id: str, host: Host, parent: str) -> str:
+    """The specification's cgroupsPath: for systemd "slice:prefix:name"."""
+    parent = parent or host.cgroup_parent
+    if host.cgroup_prefix:
+        return f"{parent}:{host.cgroup_prefix}:{id}"
+    return f"/{parent.strip('/')}/{id}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from nakagin.cgroups.devices import DEFAULT_RULES
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from nakagin.spec import runtime as oci
@@ -53,17 +55,5 @@ CGROUP: oci.Mount = {
 }  # fmt: skip
 
 # Everything is denied, except what these say: any node may be made, and the harmless ones used.
-DEVICE_RULES: tuple[oci.DeviceRule, ...] = (
-    {"allow": False, "access": "rwm"},
-    {"allow": True, "type": "c", "access": "m"},
-    {"allow": True, "type": "b", "access": "m"},
-    {"allow": True, "type": "c", "major": 1, "minor": 3, "access": "rwm"},  # null
-    {"allow": True, "type": "c", "major": 1, "minor": 5, "access": "rwm"},  # zero
-    {"allow": True, "type": "c", "major": 1, "minor": 7, "access": "rwm"},  # full
-    {"allow": True, "type": "c", "major": 1, "minor": 8, "access": "rwm"},  # random
-    {"allow": True, "type": "c", "major": 1, "minor": 9, "access": "rwm"},  # urandom
-    {"allow": True, "type": "c", "major": 5, "minor": 0, "access": "rwm"},  # tty
-    {"allow": True, "type": "c", "major": 5, "minor": 2, "access": "rwm"},  # ptmx
-    {"allow": True, "type": "c", "major": 136, "access": "rwm"},  # pts/*
-)
+DEVICE_RULES: tuple[oci.DeviceRule, ...] = ({"allow": False, "access": "rwm"}, *DEFAULT_RULES)
 EVERY_DEVICE: oci.DeviceRule = {"allow": True, "access": "rwm"}

@@ -34,11 +34,12 @@ def requested(mappings: Iterable[docker.DeviceMapping]) -> list[tuple[oci.Device
                 )
             found += below
             continue
-        found.append((_device(path, inside), access))
+        found.append((node(path, inside), access))
     return found
 
 
-def _device(path: str, inside: str) -> oci.Device:
+def node(path: str, inside: str) -> oci.Device:
+    """The device at `path` on the host, to be made at `inside`. Raises Invalid where there is none."""
     try:
         status = os.stat(path)
     except OSError as error:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from nakagin.containers.model import now
+from nakagin.containers.model import nanoseconds, now
 from nakagin.errors import NakaginError
 from nakagin.spec.docker import Health, Healthcheck, HealthcheckResult
 
@@ -45,12 +46,12 @@ class Probe:
     """The checks of one run of one container."""
 
     def __init__(
-        self, shelf: Shelf, execs: Execs, capsule: Capsule, publish: Callable[[Capsule, str], None]
+        self, shelf: Shelf, execs: Execs, capsule: Capsule, on_change: Callable[[Capsule, str], None]
     ) -> None:
         self._shelf = shelf
         self._execs = execs
         self._capsule = capsule
-        self._publish = publish
+        self._on_change = on_change
         self._task: asyncio.Task[None] | None = None
 
     def begin(self) -> None:
@@ -69,7 +70,8 @@ class Probe:
         check = self._capsule.record.config.healthcheck
         assert check is not None
         loop = asyncio.get_running_loop()
-        patience = loop.time() + check.start_period / SECOND
+        ran = (time.time_ns() - nanoseconds(self._capsule.record.facts.started_at)) / SECOND
+        patience = loop.time() + check.start_period / SECOND - max(ran, 0.0)
         while True:
             starting = self._health.status == "starting" and loop.time() < patience
             pause = (check.start_interval or START_INTERVAL) if starting else (check.interval or INTERVAL)
@@ -89,7 +91,7 @@ class Probe:
         before = self._health.status
         self._keep(judge(self._health, result, check, in_start_period=in_start_period))
         if self._health.status != before:
-            self._publish(self._capsule, f"health_status: {self._health.status}")
+            self._on_change(self._capsule, self._health.status)
 
     @property
     def _health(self) -> Health:

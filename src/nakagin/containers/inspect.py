@@ -7,8 +7,9 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from nakagin.containers.launch import network_owner
+from nakagin.containers import bundle, links, security
 from nakagin.containers.model import nanoseconds
+from nakagin.containers.netfiles import network_owner
 from nakagin.errors import NakaginError
 from nakagin.spec.gojson import document
 
@@ -42,20 +43,26 @@ def inspection(shelf: Shelf, around: Surroundings, record: Container, exec_ids: 
         "Platform": record.platform,
         "MountLabel": "",
         "ProcessLabel": "",
-        "AppArmorProfile": "",
+        "AppArmorProfile": _apparmor(around, record),
         "ExecIDs": sorted(exec_ids) or None,
-        "HostConfig": document(record.host_config),
+        "HostConfig": document(record.host_config) | {"Links": links.shown(shelf, record)},
         "GraphDriver": _graph_driver(around, record),
-        "Mounts": [mount_point(spec) for spec in record.mounts],
-        "Config": _config(record),
+        "Mounts": mount_points(record),
+        "Config": _config(around, record),
         "NetworkSettings": network_settings(around, record),
     }
 
 
-def _config(record: Container) -> Document:
+def _config(around: Surroundings, record: Container) -> Document:
     config = document(record.config)
-    config["Hostname"] = config["Hostname"] or record.id[:12]
+    config["Hostname"] = bundle.hostname(record, around.host)
     return config
+
+
+def _apparmor(around: Surroundings, record: Container) -> str:
+    """The profile that is applied."""
+    options = security.parse_options(record.host_config.security_opt)
+    return bundle.apparmor_profile(record, around.host, options)
 
 
 def state(record: Container) -> Document:
@@ -86,12 +93,25 @@ def state(record: Container) -> Document:
     return shown
 
 
-def mount_point(spec: MountSpec) -> Document:
-    """One of the Mounts of an inspection or listing."""
+def _health(record: Container) -> Document:
+    health = record.facts.health
+    return {
+        "Status": health.status if health else "none",
+        "FailingStreak": health.failing_streak if health else 0,
+    }
+
+
+def mount_points(record: Container) -> list[Document]:
+    """The Mounts of an inspection or listing; those of --tmpfs stand in the HostConfig alone, as in Docker."""
+    return [_mount_point(spec) for spec in record.mounts if spec.origin != "tmpfs"]
+
+
+def _mount_point(spec: MountSpec) -> Document:
     shown: Document = {"Type": spec.type}
     if spec.type == "volume":
         shown |= {"Name": spec.name}
-    shown |= {"Source": spec.source, "Destination": spec.target}
+    source = spec.name if spec.type == "image" else spec.source
+    shown |= {"Source": source, "Destination": spec.target}
     if spec.type == "volume":
         shown |= {"Driver": spec.driver or "local"}
     return shown | {"Mode": spec.mode, "RW": not spec.read_only, "Propagation": spec.propagation}
@@ -108,20 +128,37 @@ def network_settings(around: Surroundings, record: Container) -> Document:
     mode = record.network_mode
     if mode.startswith("container:"):
         return {"SandboxID": "", "SandboxKey": "", "Ports": {}, "Networks": {}}
-    shown = around.networks.settings_document(record.id, mode, tuple(record.config.exposed_ports))
-    for name, settings in record.endpoints.items():
-        if name in shown.get("Networks", {}):
-            shown["Networks"][name]["Aliases"] = list(settings.aliases) or None
+    endpoints = {} if record.config.network_disabled else record.endpoints
+    shown = around.networks.settings_document(record.id, endpoints, tuple(record.config.exposed_ports))
+    if record.running:
+        shown["SandboxKey"] = f"/proc/{record.facts.pid}/ns/net"
+    for name, settings in endpoints.items():
+        place = shown["Networks"][name]
+        place["IPAMConfig"] = document(settings.ipam_config) if settings.ipam_config else None
+        place["Links"], place["Aliases"] = list(settings.links) or None, list(settings.aliases) or None
+        place["DriverOpts"], place["GwPriority"] = dict(settings.driver_opts) or None, settings.gw_priority
+        place["MacAddress"] = place["MacAddress"] or settings.mac_address
     return shown
 
 
-def summary(around: Surroundings, record: Container) -> Document:
-    """The document of one container in GET /containers/json."""
+ImageNames = dict[tuple[str, str], str]
+
+
+def summary(
+    around: Surroundings, record: Container, aliases: Sequence[str], image_names: ImageNames
+) -> Document:
+    """The document of one container in GET /containers/json; `aliases` are its names by the links of others.
+
+    `image_names` remembers what the images of one listing are called: a thousand containers have few images.
+    """
+    key = record.config.image, record.image_id
+    if key not in image_names:
+        image_names[key] = _image_name(around, record)
     settings = network_settings(around, record)
     return {
         "Id": record.id,
-        "Names": [f"/{record.name}"],
-        "Image": _image_name(around, record),
+        "Names": [f"/{record.name}", *aliases],
+        "Image": image_names[key] or record.extension.rootfs,
         "ImageID": record.image_id,
         "Command": " ".join(map(_quoted, record.command)),
         "Created": nanoseconds(record.created) // 1_000_000_000,
@@ -132,7 +169,8 @@ def summary(around: Surroundings, record: Container) -> Document:
         "HostConfig": {"NetworkMode": record.network_mode}
         | ({"Annotations": dict(record.host_config.annotations)} if record.host_config.annotations else {}),
         "NetworkSettings": {"Networks": settings.get("Networks", {})},
-        "Mounts": [mount_point(spec) for spec in record.mounts],
+        "Mounts": mount_points(record),
+        "Health": _health(record),
     }
 
 
@@ -141,9 +179,9 @@ def _quoted(word: str) -> str:
 
 
 def _image_name(around: Surroundings, record: Container) -> str:
-    """The name asked for while it still means this image, else the id."""
+    """The name asked for while it still means this image, else the id; "" for a container on a folder."""
     if not record.image_id:
-        return record.extension.rootfs
+        return ""
     try:
         same = around.images.resolve(record.config.image).id == record.image_id
     except NakaginError:

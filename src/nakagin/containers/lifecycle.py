@@ -7,26 +7,43 @@ import contextlib
 import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from nakagin.containers import output, policy, resources
+from nakagin.containers import (
+    connecting,
+    links,
+    netfiles,
+    output,
+    policy,
+    resources,
+    waiting,
+)
+from nakagin.containers.commit import CommitRequest, changes, commit_held, export_tar, in_threads
 from nakagin.containers.create import create
 from nakagin.containers.defaults import STOP_SIGNAL
 from nakagin.containers.devices import block_numbers
 from nakagin.containers.exec import Execs
-from nakagin.containers.inspect import inspection, summary
-from nakagin.containers.model import nanoseconds, require
+from nakagin.containers.explain import Explanations
+from nakagin.containers.files import Files
+from nakagin.containers.inspect import ImageNames, inspection, summary
+from nakagin.containers.model import require
 from nakagin.containers.names import check_name
+from nakagin.containers.publishing import Publishing
+from nakagin.containers.recreate import Recreation
 from nakagin.containers.remove import remove
-from nakagin.containers.selection import Selection, parse_moment
+from nakagin.containers.selection import Selection, prunable
 from nakagin.containers.shelf import Capsule, PendingAttach, Shelf
+from nakagin.containers.sources import VolumeNames
+from nakagin.containers.steps import Steps
 from nakagin.containers.stopping import KILL_PATIENCE, SIGKILL, Stopping
 from nakagin.containers.streams import Output, Stream, WaitResult, parse_detach_keys
+from nakagin.containers.timetable import Timetable
 from nakagin.containers.watch import Watch
 from nakagin.errors import Conflict, Invalid, NakaginError, NotFound, NotModified, Unsupported
-from nakagin.spec.labels import has_labels
+from nakagin.monitor import logfile
 
 if TYPE_CHECKING:
     from nakagin.containers.surroundings import Surroundings
@@ -47,9 +64,18 @@ class Containers:
     def __init__(self, around: Surroundings) -> None:
         self._around = around
         self._shelf = Shelf(around.records)
-        self._execs = Execs(self._shelf, around)
-        self._watch = Watch(self._shelf, around, self._execs)
+        self.publishing = Publishing(self._shelf, around)
+        self.residents = partial(netfiles.residents, self._shelf, around)
+        self.execs = Execs(self._shelf, around)
+        self._watch = Watch(self._shelf, around, self.execs)
         self._stopping = Stopping(self._shelf, around, self._watch)
+        self._watch.heal = self._stopping.heal
+        self.timetable = Timetable(self._shelf, self._watch)
+        self.steps = Steps(self, self._shelf, around)
+        self.files = Files(self._shelf, around, self._watch)
+        self.recreation = Recreation(self, self._shelf, around, self._watch)
+        self.explanations = Explanations(self._shelf, around)
+        self.volume_names = VolumeNames(self._shelf, around)
 
     # -- with the engine -----------------------------------------------------------------------
 
@@ -70,10 +96,13 @@ class Containers:
 
     async def recover(self) -> None:
         """Find living containers again, and finish or undo what was interrupted."""
+        self.recreation.look_back()
         await self._watch.recover()
+        await self.recreation.recover()
 
     async def resume_policies(self) -> None:
         """Start what restart policies want to run."""
+        await self.recreation.resume()
         await self._watch.resume_policies()
 
     async def close(self) -> None:
@@ -110,6 +139,7 @@ class Containers:
             raise Unsupported(f"containers of platform {platform} cannot run here", hint="linux only")
         capsule, warnings = await create(self._shelf, self._around, name, body)
         self._watch.publish(capsule, "create")
+        self.timetable.enter(capsule)
         return capsule.id, warnings
 
     async def start(self, reference: str) -> None:
@@ -211,7 +241,8 @@ class Containers:
     ) -> None:
         """Remove it and, with `volumes`, its anonymous volumes; Conflict if it runs and not `force`."""
         if link:
-            raise Unsupported("links are not supported yet", hint="remove the container instead")
+            links.remove(self._shelf, reference)
+            return
         await self._remove(self._shelf.find(reference), force=force, volumes=volumes)
 
     async def _remove(self, capsule: Capsule, *, force: bool, volumes: bool) -> None:
@@ -227,58 +258,29 @@ class Containers:
                         require(record, "remove")
                     await remove(self._shelf, self._around, capsule, volumes=volumes)
                     self._watch.publish(capsule, "destroy")
-                    self._execs.forget_all(capsule)
+                    self.execs.forget_all(capsule)
                     return
                 self._shelf.save(capsule, record.with_facts(stopped_by_user=True))
             # Whoever held the lock before may have started it: so look again when it has ended.
             await self._stopping.end(capsule)
 
     def wait(self, reference: str, condition: str = "not-running") -> Awaitable[WaitResult]:
-        """Register at once and return what to await: conditions "not-running", "next-exit", "removed".
-
-        NotFound and Invalid are raised by the call itself, so that a door can answer its headers between
-        the call and the await (the docker CLI starts the container only after it has seen them).
-        """
-        capsule = self._shelf.find(reference)
-        waiter: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
-        match condition:
-            case "" | "not-running":
-                if capsule.record.running or capsule.record.facts.restarting:
-                    capsule.exit_waiters.add(waiter)
-                else:
-                    waiter.set_result(None)
-            case "next-exit":
-                capsule.exit_waiters.add(waiter)
-            case "removed":
-                capsule.removal_waiters.add(waiter)
-            case _:
-                raise Invalid(f'invalid condition: "{condition}"', hint="not-running, next-exit or removed")
-        return self._await_end(capsule, waiter)
-
-    async def _await_end(self, capsule: Capsule, waiter: asyncio.Future[str | None]) -> WaitResult:
-        try:
-            error = await waiter
-        finally:
-            capsule.exit_waiters.discard(waiter)
-            capsule.removal_waiters.discard(waiter)
-        return WaitResult(capsule.record.facts.exit_code, error)
+        """See `waiting.wait`."""
+        return waiting.wait(self._shelf, reference, condition)
 
     # -- looking ---------------------------------------------------------------------------------
 
     async def inspect(self, reference: str, *, size: bool = False) -> Document:
         """The document of GET /containers/{id}/json."""
         capsule = self._shelf.find(reference)
-        shown = inspection(self._shelf, self._around, capsule.record, self._execs.running(capsule))
+        shown = inspection(self._shelf, self._around, capsule.record, self.execs.running(capsule))
         return shown | await self._sizes(capsule) if size else shown
 
     async def _sizes(self, capsule: Capsule) -> Document:
         written = await asyncio.to_thread(output.writable_size, self._around, capsule.record)
-        try:
-            below = (
-                self._around.images.resolve(capsule.record.image_id).size if capsule.record.image_id else 0
-            )
-        except NakaginError:
-            below = 0
+        below = 0
+        with contextlib.suppress(NakaginError):  # the image may be gone, and a container on a folder has none
+            below = self._around.images.resolve(capsule.record.image_id).size
         return {"SizeRw": written, "SizeRootFs": written + below}
 
     async def list(
@@ -292,14 +294,16 @@ class Containers:
             for capsule in self._shelf
             if (everything or capsule.record.running or capsule.record.facts.restarting)
             and capsule.record.facts.intent != "creating"
+            and not capsule.record.purpose
             and selection.keep(capsule.record)
         ]
         chosen.sort(key=lambda capsule: capsule.record.created, reverse=True)
         if limit > 0:
             chosen = chosen[:limit]
         found = []
+        aliases, names = links.aliases(self._shelf), ImageNames()
         for capsule in chosen:
-            shown = summary(self._around, capsule.record)
+            shown = summary(self._around, capsule.record, aliases.get(capsule.id, ()), names)
             found.append(shown | await self._sizes(capsule) if size else shown)
         return found
 
@@ -334,6 +338,16 @@ class Containers:
         chunks = output.follow_log(path, view, capsule.ended) if follow else output.read_log(path, view)
         return Output(capsule.record.config.tty, chunks)
 
+    async def clear_logs(self, reference: str) -> None:
+        """Forget its log, also while it is written and followed. Unsupported where there is none to read."""
+        capsule = self._shelf.find(reference)
+        async with capsule.lock:
+            output.require_log(capsule.record)
+            if capsule.monitor is not None:
+                await self._monitor(capsule, "clear-log")
+            else:
+                await asyncio.to_thread(logfile.empty, self._around.log_path(capsule.id))
+
     async def stats(
         self, reference: str, *, stream: bool = True, one_shot: bool = False
     ) -> AsyncIterator[Document]:
@@ -342,10 +356,18 @@ class Containers:
 
     async def changes(self, reference: str) -> Documents:
         """[{"Path": "/etc/x", "Kind": 0 modified | 1 added | 2 deleted}, ...]."""
-        record = self._shelf.find(reference).record
-        if record.extension.rootfs:
-            raise Unsupported("containers on a folder have no image to differ from")
-        return output.changes(await asyncio.to_thread(self._around.snapshots.changes, record.id))
+        return await asyncio.to_thread(changes, self._around, self._shelf.find(reference).record)
+
+    async def export(self, reference: str) -> AsyncIterator[bytes]:
+        """All its files as a tar, in pieces; what is mounted into it is left out."""
+        return in_threads(export_tar(self._around, self._shelf.find(reference), self._watch))
+
+    async def commit(self, reference: str, request: CommitRequest) -> str:
+        """An image of its changes; returns the id."""
+        capsule = self._shelf.find(reference)
+        async with capsule.lock:
+            self._still_there(capsule, reference)
+            return await commit_held(self._around, capsule, request, self._watch)
 
     # -- changing --------------------------------------------------------------------------------
 
@@ -373,23 +395,9 @@ class Containers:
 
     async def prune(self, filters: Filters | None = None) -> Document:
         """Remove all that are stopped; {"ContainersDeleted": [ids], "SpaceReclaimed": bytes}."""
-        wanted = dict(filters or {})
-        until = min((parse_moment(text) for text in wanted.pop("until", ())), default=None)
-        labels, unlabelled = wanted.pop("label", ()), wanted.pop("label!", ())
-        if wanted:
-            raise Invalid(f"invalid filter '{next(iter(wanted))}'", hint="until, label or label!")
         deleted, freed = [], 0
-        for capsule in self._shelf:
-            record = capsule.record
-            if record.status not in {"created", "exited", "dead"} or not has_labels(
-                record.config.labels, labels
-            ):
-                continue
-            if any(has_labels(record.config.labels, [label]) for label in unlabelled):
-                continue
-            if until is not None and nanoseconds(record.created) >= until:
-                continue
-            size = await asyncio.to_thread(output.writable_size, self._around, record)
+        for capsule in prunable(self._shelf, filters or {}):
+            size = await asyncio.to_thread(output.writable_size, self._around, capsule.record)
             with contextlib.suppress(Conflict):  # it was started meanwhile
                 await self._remove(capsule, force=False, volumes=False)
                 deleted.append(capsule.id)
@@ -429,64 +437,39 @@ class Containers:
                 with theirs:
                     await capsule.monitor.request("attach", [theirs.fileno()], **wanted)
             self._watch.publish(capsule, "attach")
-        return Stream(ours, record.config.tty, backlog, keys)
+        return Stream(ours, record.config.tty, backlog, keys, None, self._watch.teller(capsule, "detach"))
 
     async def exec_create(self, reference: str, body: ExecCreate) -> str:
         """Prepare a command in a running container; returns the exec id. Conflict if it does not run or is paused."""
         parse_detach_keys(body.detach_keys)
-        return self._execs.create(self._shelf.find(reference), body)
+        return self.execs.create(self._shelf.find(reference), body)
 
     async def exec_start(
         self,
         exec_id: str,
         *,
         detach: bool = False,
-        tty: bool | None = None,  # the terminal was asked for at creation
         console_size: tuple[int, int] | None = None,
     ) -> Stream | None:
         """Run it; the Stream, or None when detached. NotFound, Conflict (already run), CommandFailed."""
-        return await self._execs.start(exec_id, detach=detach, console_size=console_size)
+        return await self.execs.start(exec_id, detach=detach, console_size=console_size)
+
+    async def exec_open(self, exec_id: str, *, console_size: tuple[int, int] | None = None) -> Stream:
+        """Run it with its streams, which are there at once and tell what goes wrong. NotFound, Conflict."""
+        return self.execs.open(exec_id, console_size=console_size)
 
     async def exec_inspect(self, exec_id: str) -> Document:
         """The document of GET /exec/{id}/json."""
-        return self._execs.inspect(exec_id)
+        return self.execs.inspect(exec_id)
 
     async def exec_resize(self, exec_id: str, rows: int, columns: int) -> None:
         """Set the size of the command's terminal, in characters."""
-        await self._execs.resize(exec_id, rows, columns)
-
-    # -- not there yet ---------------------------------------------------------------------------
-
-    async def export(self, reference: str) -> AsyncIterator[bytes]:
-        """Its files as a tar. Raises Unsupported."""
-        raise _not_yet(self._shelf.find(reference), "exporting a container")
-
-    async def stat_path(self, reference: str, path: str) -> Document:
-        """What is at `path` inside. Raises Unsupported."""
-        raise _not_yet(self._shelf.find(reference), f"copying {path}")
-
-    async def read_archive(self, reference: str, path: str) -> tuple[Document, AsyncIterator[bytes]]:
-        """`path` as a tar. Raises Unsupported."""
-        raise _not_yet(self._shelf.find(reference), f"copying {path}")
-
-    async def write_archive(
-        self, reference: str, path: str, body: AsyncIterator[bytes], **options: bool
-    ) -> None:
-        """Unpack a tar at `path`. Raises Unsupported."""
-        raise _not_yet(self._shelf.find(reference), f"copying to {path}")
-
-    async def commit(self, reference: str, **options: Any) -> str:
-        """An image from it. Raises Unsupported."""
-        raise _not_yet(self._shelf.find(reference), "committing a container")
+        await self.execs.resize(exec_id, rows, columns)
 
     async def connect(self, network: str, reference: str, endpoint: EndpointSettings | None) -> None:
-        """Attach it to one more network. Raises Unsupported."""
-        raise _not_yet(self._shelf.find(reference), f"connecting a container to the network {network}")
+        """Put it on one more network, at once where it runs (see `connecting`)."""
+        await connecting.connect(self._shelf, self._around, self._shelf.find(reference), network, endpoint)
 
     async def disconnect(self, network: str, reference: str, *, force: bool = False) -> None:
-        """Take it from a network. Raises Unsupported."""
-        raise _not_yet(self._shelf.find(reference), f"disconnecting a container from the network {network}")
-
-
-def _not_yet(capsule: Capsule, what: str) -> Unsupported:
-    return Unsupported(f"{what} is not possible yet (container {capsule.record.name})")
+        """Take it from a network, at once where it runs; `force` changes nothing here."""
+        await connecting.disconnect(self._shelf, self._around, self._shelf.find(reference), network)

@@ -9,8 +9,9 @@ created ──start──> running ──exit──> exited ──start──> r
 
 from __future__ import annotations
 
-import calendar
 import time
+from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Literal
 
 import msgspec
@@ -21,6 +22,8 @@ from nakagin.spec.docker import ContainerConfig, EndpointSettings, Extension, He
 
 NEVER = "0001-01-01T00:00:00Z"
 
+BUILD = "build"
+
 Status = Literal["created", "running", "paused", "restarting", "exited", "removing", "dead"]
 Verb = Literal["start", "stop", "kill", "pause", "unpause", "exec", "attach", "remove", "resize", "top"]
 Intent = Literal["creating", "kept", "removing"]
@@ -29,6 +32,7 @@ Intent = Literal["creating", "kept", "removing"]
 class Facts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What has happened to a container. Times are RFC 3339 in UTC with nanoseconds, `pid` is the host's number.
 
+    `healing` means that it was ended because it was unhealthy, to be started again.
     `intent` is "creating" until the container exists as a whole and "removing" from the moment when it must go:
     recovery finishes the one by undoing it and the other by removing again (anonymous volumes as `volumes_too` says).
     """
@@ -44,17 +48,20 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     restarting: bool = False
     restart_count: int = 0
     stopped_by_user: bool = False
+    healing: bool = False
     volumes_too: bool = False
     health: Health | None = None
 
 
 class MountSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One mount of a container as settled at its creation; `source` is a host path ("" for tmpfs).
+    """One mount of a container as settled at its creation; `source` is a host path ("" for tmpfs and images).
 
-    `name` is the volume's; `options` are tmpfs options as mount(8) takes them; `origin` says who asked for it.
+    `name` is the volume's, or what the image was called, and `chain` its topmost layer; `options` are tmpfs options as
+    mount(8) takes them; `origin` says who asked for it. `owner` ("uid.gid") is whose the files of a bind are on the
+    machine that are the container's user's inside.
     """
 
-    type: Literal["bind", "volume", "tmpfs"]
+    type: Literal["bind", "volume", "tmpfs", "image"]
     target: str
     source: str = ""
     name: str = ""
@@ -64,6 +71,8 @@ class MountSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     propagation: str = ""
     no_copy: bool = False
     subpath: str = ""
+    chain: str = ""
+    owner: str = ""
     recursive: bool = True
     recursive_read_only: bool = False
     create_source: bool = False
@@ -88,6 +97,8 @@ class Container(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     extension: Extension = Extension()
     mounts: tuple[MountSpec, ...] = ()
     platform: str = "linux"
+    purpose: str = ""
+    """BUILD: it runs one step of a build, is not listed, and is removed when an engine finds it at its start."""
     facts: Facts = Facts()
 
     @property
@@ -193,10 +204,11 @@ def now() -> str:
     return timestamp(time.time_ns())
 
 
+@lru_cache(8192)  # each listing asks for the same times again
 def nanoseconds(stamp: str) -> int:
     """Nanoseconds since the epoch of a timestamp in UTC; 0 for NEVER."""
     if stamp == NEVER or not stamp:
         return 0
     whole, _, fraction = stamp.rstrip("Z").partition(".")
-    seconds = calendar.timegm(time.strptime(whole, "%Y-%m-%dT%H:%M:%S"))
-    return seconds * 1_000_000_000 + int(fraction.ljust(9, "0")[:9] or 0)
+    moment = datetime.fromisoformat(whole).replace(tzinfo=UTC)
+    return int(moment.timestamp()) * 1_000_000_000 + int(fraction.ljust(9, "0")[:9] or 0)

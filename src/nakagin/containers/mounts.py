@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 _PROPAGATIONS = ("rprivate", "private", "rshared", "shared", "rslave", "slave")
 _MODES = {"rw", "ro", "z", "Z", "nocopy", "cached", "delegated", "consistent", *_PROPAGATIONS}
+_OWNER = "owner="
+# "me" is the client's to replace; a colon would be one too many.
+_OWNER_FORM = re.compile(r"owner=\d{1,9}\.\d{1,9}")
 _TMPFS_DEFAULTS = ("noexec", "nosuid", "nodev")
 _TMPFS_FLAGS = (
     ("exec", "noexec"), ("suid", "nosuid"), ("dev", "nodev"), ("rw", "ro"), ("sync", "async"),
@@ -39,11 +43,12 @@ def parse_bind(text: str, volume_driver: str = "") -> MountSpec:
     mode = parts[2] if len(parts) == 3 else ""
     options = [option for option in mode.split(",") if option]
     _check_modes(text, mode, options)
+    owner = next((option[len(_OWNER) :] for option in options if option.startswith(_OWNER)), "")
     target = _check_target(target, text)
     spec = MountSpec(
         type="bind" if source.startswith("/") else "volume", target=target, mode=mode, read_only="ro" in options,
         propagation=next((option for option in options if option in _PROPAGATIONS), ""),
-        no_copy="nocopy" in options, recursive_read_only="ro" in options,
+        no_copy="nocopy" in options, recursive_read_only="ro" in options, owner=owner,
     )  # fmt: skip
     if spec.type == "bind":
         return msgspec.structs.replace(
@@ -52,13 +57,13 @@ def parse_bind(text: str, volume_driver: str = "") -> MountSpec:
             create_source=True,
             propagation=spec.propagation or "rprivate",
         )
-    if spec.propagation:
+    if spec.propagation or owner:
         raise Invalid(f"invalid volume specification: '{text}': invalid mode: {mode}")
     return msgspec.structs.replace(spec, name=source, driver=volume_driver or "local", mode=mode or "z")
 
 
 def _check_modes(text: str, mode: str, options: Sequence[str]) -> None:
-    unknown = [option for option in options if option not in _MODES]
+    unknown = [option for option in options if option not in _MODES and not _OWNER_FORM.fullmatch(option)]
     groups = ({"rw", "ro"}, {"z", "Z"}, set(_PROPAGATIONS), {"nocopy"}, {"cached", "delegated", "consistent"})
     twice = any(sum(option in group for option in options) > 1 for group in groups)
     if unknown or twice:
@@ -90,10 +95,12 @@ def parse_mount(mount: docker.Mount) -> MountSpec:
             return _volume_mount(mount, target)
         case "tmpfs":
             return _tmpfs_mount(mount, target)
-        case "image" | "npipe" | "cluster":
+        case "image":
+            return _image_mount(mount, target)
+        case "npipe" | "cluster":
             raise Unsupported(f"mounts of type {mount.type} are not supported yet")
         case _:
-            raise Invalid(f'mount type unknown: "{mount.type}"', hint="bind, volume or tmpfs")
+            raise Invalid(f'mount type unknown: "{mount.type}"', hint="bind, volume, tmpfs or image")
 
 
 def _bind_mount(mount: docker.Mount, target: str) -> MountSpec:
@@ -109,6 +116,18 @@ def _bind_mount(mount: docker.Mount, target: str) -> MountSpec:
     propagation = options.propagation if options else ""
     if propagation and propagation not in _PROPAGATIONS:
         raise Invalid(f'invalid mount config for type "bind": invalid propagation mode: {propagation}')
+    if (
+        options
+        and (options.read_only_non_recursive or options.read_only_force_recursive)
+        and not mount.read_only
+    ):
+        raise Invalid(
+            'invalid mount config for type "bind": mount must be read-only to say how deep it is so'
+        )
+    if options and options.read_only_force_recursive and propagation not in {"", "rprivate"}:
+        raise Invalid(
+            'invalid mount config for type "bind": read-only in depth needs the propagation rprivate'
+        )
     return MountSpec(
         type="bind", target=target, source=posixpath.normpath(mount.source), read_only=mount.read_only,
         propagation=propagation or "rprivate", recursive=not (options and options.non_recursive),
@@ -137,6 +156,21 @@ def _volume_mount(mount: docker.Mount, target: str) -> MountSpec:
         anonymous=not mount.source, labels=dict(options.labels) if options else {},
         driver_options=dict(driver.options) if driver else {}, origin="mount",
     )  # fmt: skip
+
+
+def _image_mount(mount: docker.Mount, target: str) -> MountSpec:
+    if not mount.source:
+        raise Invalid('invalid mount config for type "image": field Source must not be empty')
+    if mount.bind_options or mount.volume_options or mount.tmpfs_options:
+        raise Invalid('invalid mount config for type "image": options of another type must not be specified')
+    subpath = mount.image_options.subpath if mount.image_options else ""
+    if subpath.startswith("/") or ".." in subpath.split("/"):
+        raise Invalid(
+            'invalid mount config for type "image": subpath must be a relative path within the image'
+        )
+    return MountSpec(
+        type="image", target=target, name=mount.source, subpath=subpath, read_only=True, origin="mount"
+    )
 
 
 def _tmpfs_mount(mount: docker.Mount, target: str) -> MountSpec:
@@ -237,10 +271,11 @@ def oci_mounts(
     read_only_root: bool,
     privileged: bool,
     writable_cgroups: bool = False,
+    identity: tuple[int, int] = (0, 0),
 ) -> list[oci.Mount]:
     """All mounts in the order in which they are done: the kernel's, the engine's `files`, then the user's by depth.
 
-    A user's mount replaces a default one on the same target.
+    A user's mount replaces a default one on the same target. `identity` is the container's user and group.
     """
     users = {spec.target for spec in specs}
     standard = [defaults.PROC, defaults.DEV, defaults.DEV_PTS, defaults.SYS, defaults.CGROUP]
@@ -261,7 +296,7 @@ def oci_mounts(
         for target, source in files.items()
         if target not in users
     ]
-    deeper += [_user_mount(spec) for spec in specs]
+    deeper += [_user_mount(spec, identity) for spec in specs]
     return mounts + sorted(deeper, key=lambda mount: mount["destination"].count("/"))
 
 
@@ -301,13 +336,33 @@ def shared_shm_mount(source: str) -> oci.Mount:
     }  # fmt: skip
 
 
-def _user_mount(spec: MountSpec) -> oci.Mount:
+def _user_mount(spec: MountSpec, identity: tuple[int, int]) -> oci.Mount:
     if spec.type == "tmpfs":
         return {"destination": spec.target, "type": "tmpfs", "source": "tmpfs", "options": list(spec.options)}
     options = ["rbind" if spec.recursive else "bind", spec.propagation or "rprivate"]
     if spec.read_only:
         options.append("rro" if spec.recursive_read_only and spec.recursive else "ro")
-    return {"destination": spec.target, "type": "bind", "source": spec.source, "options": options}
+    mount: oci.Mount = {
+        "destination": spec.target, "type": "bind", "source": spec.source, "options": options
+    }  # fmt: skip
+    if spec.owner:
+        uid, gid = (int(number) for number in spec.owner.split("."))
+        mount["options"].append("ridmap" if spec.recursive else "idmap")
+        mount["uidMappings"], mount["gidMappings"] = exchanged(uid, identity[0]), exchanged(gid, identity[1])
+    return mount
+
+
+def exchanged(here: int, inside: int) -> list[oci.IDMapping]:
+    """The mapping of a mount that shows the id `here` as `inside` and the other way round, and all else as it is."""
+    low, high = sorted((here, inside))
+    ranges = [(0, low, 0), (low, 1, high), (low + 1, high - low - 1, low + 1), (high, 1, low)]
+    if low == high:
+        ranges = [(0, high + 1, 0)]
+    ranges.append((high + 1, _LAST_ID - high, high + 1))
+    return [{"containerID": of, "hostID": to, "size": size} for of, size, to in ranges if size > 0]
+
+
+_LAST_ID = (1 << 32) - 2
 
 
 def root_propagation(specs: Iterable[MountSpec]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from nakagin.errors import Invalid, Unsupported
+from nakagin.errors import Invalid
 
 if TYPE_CHECKING:
     from nakagin.spec import docker
@@ -69,9 +69,11 @@ def cgroup_mode(text: str, default: str) -> Mode:
 
 
 def network_mode(text: str) -> Mode:
-    """--network: none, host, container:NAME or a network ("private", with its name in `of`)."""
+    """--network: none, host, container:NAME, ns:PATH ("path") or a network ("private", with its name in `of`)."""
     if text in {"none", "host"}:
         return Mode(text)
+    if text.startswith("ns:"):
+        return Mode("path", text.removeprefix("ns:"))
     return _container(text, "network") or Mode("private", text if text not in {"", "default"} else "bridge")
 
 
@@ -93,10 +95,10 @@ def check(config: docker.ContainerConfig, host: docker.HostConfig) -> None:
             "conflicting options: host type networking can't be used with links. "
             "This would result in undefined behavior"
         )
-    if network.mode == "container":
+    if network.mode == "path" and not network.of.startswith("/"):
+        raise Invalid(f"invalid network namespace: {network.of}", hint="ns:/path/to/a/network/namespace")
+    if network.mode in {"container", "path"}:
         _check_joined_network(config, host)
-    if host.links:
-        raise Unsupported("--link is not supported yet", hint="use the other container's address")
 
 
 def _check_joined_network(config: docker.ContainerConfig, host: docker.HostConfig) -> None:
@@ -142,6 +144,8 @@ def plan(host: docker.HostConfig, cgroup_default: str, pids: Mapping[Kind, int])
         if mode.mode == "container":
             pid = pids[kind]  # type: ignore[index]  # Kind by construction
             namespaces.append({"type": kind, "path": f"/proc/{pid}/ns/{names.get(kind, kind)}"})
+        elif mode.mode == "path":
+            namespaces.append({"type": kind, "path": mode.of})
         elif mode.mode != "host":
             namespaces.append({"type": kind})
     return namespaces

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import itertools
 import subprocess
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING, Any
 
 from nakagin.cgroups import stats as usage
 from nakagin.cgroups.group import Group
-from nakagin.containers import bundle
+from nakagin.containers import bundle, logdrivers
 from nakagin.containers.model import NEVER, now
 from nakagin.errors import Invalid, Unsupported
 from nakagin.monitor.logfile import timestamp
@@ -45,15 +45,11 @@ class LogView:
     ) -> None:
         if not stdout and not stderr:
             raise Invalid("Bad parameters: you must choose at least one stream")
-        if record.host_config.log_config.type == "none":
-            raise Unsupported(
-                "configured logging driver does not support reading",
-                hint="it was made with --log-driver none",
-            )
+        require_log(record)
         self._wanted = {name for name, on in (("stdout", stdout), ("stderr", stderr)) if on}
         self._tty = record.config.tty
         self._timestamps = timestamps
-        self._prefix = f"{_details(record)} ".encode() if details else b""
+        self._details = details
         self.bounds: dict[str, Any] = {
             "since": timestamp(since_ns) if since_ns else "",
             "until": timestamp(until_ns) if until_ns else "",
@@ -64,23 +60,21 @@ class LogView:
         """One entry in wire form; b"" where its stream is not wanted."""
         if entry.stream not in self._wanted:
             return b""
-        data = self._prefix + entry.data
+        data = entry.data
+        if self._details:
+            data = f"{logdrivers.shown(entry.attributes or {})} ".encode() + data
         if self._timestamps:
             data = entry.time.encode() + b" " + data
         return data if self._tty else _STREAMS[entry.stream] + len(data).to_bytes(4, "big") + data
 
 
-def _details(record: Container) -> str:
-    """The labels and variables that --log-opt labels= and env= name, as key=value."""
-    options = record.host_config.log_config.config
-    variables = dict(text.partition("=")[::2] for text in record.config.env)
-    found = {
-        name: record.config.labels[name]
-        for name in options.get("labels", "").split(",")
-        if name in record.config.labels
-    }
-    found |= {name: variables[name] for name in options.get("env", "").split(",") if name in variables}
-    return ",".join(f"{name}={value}" for name, value in sorted(found.items()))
+def require_log(record: Container) -> None:
+    """Raise Unsupported where nothing is kept that could be read."""
+    if not logdrivers.is_readable(record.host_config.log_config):
+        raise Unsupported(
+            "configured logging driver does not support reading",
+            hint=f"it was made with --log-driver {record.host_config.log_config.type}",
+        )
 
 
 async def read_log(path: str, view: LogView) -> AsyncIterator[bytes]:
@@ -132,7 +126,8 @@ def _sample(around: Surroundings, record: Container) -> Document:
     head: Document = {"name": f"/{record.name}", "id": record.id, "num_procs": 0, "storage_stats": {}}
     if not record.running:
         return head | {
-            "read": NEVER, "pids_stats": {}, "blkio_stats": {}, "memory_stats": {}, "cpu_stats": _no_cpu(),
+            "read": NEVER, "pids_stats": {}, "blkio_stats": usage.no_block_io(), "memory_stats": {},
+            "cpu_stats": _no_cpu(),
         }  # fmt: skip
     sample: Document = (
         head
@@ -206,22 +201,6 @@ def top(around: Surroundings, record: Container, ps_args: str) -> Document:
     column = titles.index("PID")
     rows = (line.split(None, len(titles) - 1) for line in lines[1:])
     return {"Titles": titles, "Processes": [row for row in rows if len(row) > column and row[column] in pids]}
-
-
-# Mount points that the runtime makes in the writable layer; Docker's are in a layer of their own below it.
-_FURNITURE = {
-    "/dev", "/dev/console", "/dev/mqueue", "/dev/pts", "/dev/shm", "/etc/hostname", "/etc/hosts",  # noqa: S108  inside
-    "/etc/resolv.conf", "/proc", "/sbin/docker-init", "/sys",
-}  # fmt: skip
-
-
-def changes(found: Sequence[tuple[str, str]]) -> list[Document]:
-    """Docker's documents for ("A" | "C" | "D", path), without what every start leaves. Pure."""
-    shown = [(kind, path) for kind, path in found if path not in _FURNITURE]
-    parents = {path[: path.rindex("/")] for _, path in shown}
-    hidden = {path[: path.rindex("/")] for _, path in found if path in _FURNITURE} - parents
-    kinds = {"C": 0, "A": 1, "D": 2}
-    return [{"Path": path, "Kind": kinds[kind]} for kind, path in shown if kind != "C" or path not in hidden]
 
 
 def writable_size(around: Surroundings, record: Container) -> int:

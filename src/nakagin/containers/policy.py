@@ -17,7 +17,10 @@ LONGEST_DELAY = 60.0
 #: A run of at least this many seconds counts as a success: the next delay is the first one again.
 STEADY = 10.0
 
-_POLICIES = {"", "no", "always", "on-failure", "unless-stopped"}
+#: An unhealthy container that has run for so long starts its delays anew; checks alone take longer than STEADY.
+HEALED = 600.0
+
+_POLICIES = {"", "no", "always", "on-failure", "on-unhealthy", "unless-stopped"}
 
 
 def check(policy: docker.RestartPolicy, *, auto_remove: bool) -> None:
@@ -25,12 +28,14 @@ def check(policy: docker.RestartPolicy, *, auto_remove: bool) -> None:
     if policy.name not in _POLICIES:
         raise Invalid(
             f"invalid restart policy: unknown policy '{policy.name}'; "
-            "use one of 'no', 'always', 'on-failure', or 'unless-stopped'"
+            "use one of 'no', 'always', 'on-failure', 'on-unhealthy', or 'unless-stopped'"
         )
     if policy.maximum_retry_count < 0:
         raise Invalid("invalid restart policy: maximum retry count cannot be negative")
-    if policy.maximum_retry_count and policy.name != "on-failure":
-        raise Invalid("invalid restart policy: maximum retry count can only be used with 'on-failure'")
+    if policy.maximum_retry_count and policy.name not in {"on-failure", "on-unhealthy"}:
+        raise Invalid(
+            "invalid restart policy: maximum retry count can only be used with 'on-failure' and 'on-unhealthy'"
+        )
     if auto_remove and policy.name not in {"", "no"}:
         raise Invalid("can't create 'AutoRemove' container with restart policy")
 
@@ -43,10 +48,20 @@ def wants_restart(policy: docker.RestartPolicy, facts: Facts) -> bool:
         case "always" | "unless-stopped":
             return True
         case "on-failure":
-            most = policy.maximum_retry_count
-            return facts.exit_code != 0 and (most == 0 or facts.restart_count < most)
+            return facts.exit_code != 0 and _may_again(policy, facts)
+        case "on-unhealthy":
+            return (facts.exit_code != 0 or facts.healing) and _may_again(policy, facts)
         case _:
             return False
+
+
+def wants_healing(policy: docker.RestartPolicy, facts: Facts) -> bool:
+    """Whether a container that has just become unhealthy is to be ended and started again."""
+    return policy.name == "on-unhealthy" and not facts.stopped_by_user and _may_again(policy, facts)
+
+
+def _may_again(policy: docker.RestartPolicy, facts: Facts) -> bool:
+    return policy.maximum_retry_count == 0 or facts.restart_count < policy.maximum_retry_count
 
 
 def wants_start_with_engine(policy: docker.RestartPolicy, facts: Facts) -> bool:
@@ -59,9 +74,9 @@ def wants_start_with_engine(policy: docker.RestartPolicy, facts: Facts) -> bool:
     return policy.name == "always" or wants_restart(policy, facts)
 
 
-def next_delay(previous: float, ran_for: float) -> float:
+def next_delay(previous: float, ran_for: float, *, healing: bool = False) -> float:
     """Seconds to wait before the next start: 100 ms, doubled up to a minute, anew after a steady run."""
-    if previous == 0.0 or ran_for >= STEADY:
+    if previous == 0.0 or ran_for >= (HEALED if healing else STEADY):
         return FIRST_DELAY
     return min(previous * 2, LONGEST_DELAY)
 

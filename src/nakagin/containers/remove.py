@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-from collections.abc import Collection
+import subprocess
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from nakagin.cgroups.group import Group
-from nakagin.containers import bundle
+from nakagin.containers import bundle, secrets, sources
 from nakagin.containers.launch import release_shared_memory
 from nakagin.errors import Conflict, NakaginError, NotFound
 
@@ -18,63 +19,70 @@ if TYPE_CHECKING:
     from nakagin.containers.shelf import Capsule, Shelf
     from nakagin.containers.surroundings import Surroundings
 
+# How long a foreign runtime may take to forget a container, in seconds.
+_PATIENCE = 30
+_ID_LENGTH = 64
+
 
 async def remove(shelf: Shelf, around: Surroundings, capsule: Capsule, *, volumes: bool) -> None:
     """Take a container that does not run out of the world. Its lock is held by the caller.
 
-    The intent is recorded first: whatever happens, recovery calls this again.
+    One commit forgets it; a crash before leaves it whole, and what a crash after it leaves has no record and is
+    swept at the next start. Anonymous volumes take longer: the intent is recorded, and recovery calls this again.
     """
     record = capsule.record
-    if record.facts.intent != "removing":
-        shelf.save(capsule, record.with_facts(intent="removing", volumes_too=volumes))
+    await see_cleared(around, capsule)
+    doomed = [spec.name for spec in record.mounts if volumes and spec.type == "volume" and spec.anonymous]
+    if doomed:
+        shelf.save(capsule, record.with_facts(intent="removing", volumes_too=True))
+        await _remove_volumes(around, record, doomed)
     release_run(around, record)
-    if _is_large(around, record):
-        await asyncio.to_thread(release_storage, around, record)
-    else:
-        release_storage(around, record)
     forget(shelf, around, capsule)
-    if volumes:
-        await _remove_anonymous_volumes(around, record)
+    release_storage(around, record)
     capsule.wake(capsule.removal_waiters)
     capsule.wake(capsule.exit_waiters)
 
 
-def _is_large(around: Surroundings, record: Container) -> bool:
-    """Whether deleting its own folder may take long: then it holds an overlay, or big logs."""
-    if record.extension.rootfs:
-        return True
-    try:
-        return os.stat(around.log_path(record.id)).st_size > 1 << 22
-    except OSError:
-        return False
+async def see_cleared(around: Surroundings, capsule: Capsule) -> None:
+    """Wait until the monitor of the last run has taken its cgroup away; where it died before, do it instead."""
+    monitor, capsule.leaving = capsule.leaving, None
+    if monitor is not None and not await monitor.cleared():
+        await asyncio.to_thread(end_processes, around, capsule.record)
 
 
 def release_run(around: Surroundings, record: Container) -> None:
     """Let go of what only a running container has: network, run directory, shared memory."""
     around.networks.release(record.id)
     release_shared_memory(around, record)
-    shutil.rmtree(around.run_dir(record.id), ignore_errors=True)
+    sources.release(around, record)
+    around.run_trash.take(around.run_dir(record.id))
 
 
 def release_storage(around: Surroundings, record: Container) -> None:
-    """Delete its writable layer and its log."""
+    """Put its log and its writable layer into the trash."""
+    secrets.release(around, record.id)
+    around.trash.take(around.data_dir(record.id))
     if not record.extension.rootfs:
         around.snapshots.remove(record.id)
-    shutil.rmtree(around.data_dir(record.id), ignore_errors=True)
 
 
 def forget(shelf: Shelf, around: Surroundings, capsule: Capsule) -> None:
-    """Drop the record, its name, and its holds on image and volumes."""
-    shelf.drop(capsule, lambda: around.records.release_holder(f"container:{capsule.id}"))
+    """Drop the record, its name, its snapshot's record, and its holds on image and volumes."""
+
+    def also() -> None:
+        around.records.release_holder(f"container:{capsule.id}")
+        around.snapshots.forget(capsule.id)
+
+    shelf.drop(capsule, also)
 
 
-async def _remove_anonymous_volumes(around: Surroundings, record: Container) -> None:
-    for spec in record.mounts:
-        if spec.type == "volume" and spec.anonymous:
-            try:
-                await asyncio.to_thread(around.volumes.remove, spec.name, force=True)
-            except (Conflict, NotFound):
-                continue  # another container took it over by --volumes-from
+async def _remove_volumes(around: Surroundings, record: Container, names: Sequence[str]) -> None:
+    for name in names:
+        around.volumes.let_go(name, record.id)
+        try:
+            await asyncio.to_thread(around.volumes.remove, name, force=True)
+        except (Conflict, NotFound):
+            continue  # another container took it over by --volumes-from
 
 
 def end_processes(around: Surroundings, record: Container) -> None:
@@ -84,17 +92,28 @@ def end_processes(around: Surroundings, record: Container) -> None:
 
 def end_strays(around: Surroundings, living: Collection[str]) -> None:
     """The same for everything in the engine's own cgroup that is none of the `living` containers. Blocking."""
-    parent = around.host.cgroup_parent.strip("/")
     found = set(os.listdir(around.runtime_root()))
+    for name in _foreign_names(around):
+        found.update(os.listdir(around.foreign_root(name)))
+    parent = os.path.dirname(bundle.path_of("x", around.host))
     for hierarchy in {*around.cgroups.hierarchies, around.cgroups.v2} - {""}:
         try:
-            found.update(
-                entry.name for entry in os.scandir(os.path.join(hierarchy, parent)) if entry.is_dir()
-            )
+            names = [entry.name for entry in os.scandir(hierarchy + parent) if entry.is_dir()]
         except FileNotFoundError:
             continue
-    for name in found.difference(living):
-        _end(around, name, f"/{parent}/{name}")
+        found.update(id for name in names if (id := _id_of(name, around.host.cgroup_prefix)))
+    for id in found.difference(living):
+        _end(around, id, bundle.path_of(id, around.host))
+
+
+def _id_of(group: str, prefix: str) -> str:
+    """The container whose group has this name; "" for one of systemd's that is none of ours."""
+    if not prefix:
+        return group
+    if not (group.startswith(f"{prefix}-") and group.endswith(".scope")):
+        return ""
+    id = group.removeprefix(f"{prefix}-").removesuffix(".scope")
+    return id if len(id) == _ID_LENGTH else ""
 
 
 def _end(around: Surroundings, id: str, cgroup: str) -> None:
@@ -106,3 +125,29 @@ def _end(around: Surroundings, id: str, cgroup: str) -> None:
     except NakaginError:
         pass  # the next engine start tries again
     shutil.rmtree(os.path.join(around.runtime_root(), id), ignore_errors=True)
+    for name in _foreign_names(around):
+        _forget_foreign(around, name, id)
+
+
+def _foreign_names(around: Surroundings) -> list[str]:
+    """The foreign runtimes that have ever been used; perhaps by an engine with other settings."""
+    try:
+        return os.listdir(around.foreign_root(""))
+    except FileNotFoundError:
+        return []
+
+
+def _forget_foreign(around: Surroundings, name: str, id: str) -> None:
+    """Let a foreign runtime do its own clean-up, where it still knows the container."""
+    root, runtime = around.foreign_root(name), around.foreign_runtimes.get(name)
+    if not os.path.lexists(os.path.join(root, id)):
+        return
+    if runtime is not None:
+        argv = [runtime.path, *runtime.arguments, "--root", root, "delete", "--force", id]
+        try:
+            subprocess.run(
+                argv, capture_output=True, stdin=subprocess.DEVNULL, timeout=_PATIENCE, check=False
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            pass  # what it keeps of the container in files goes all the same
+    shutil.rmtree(os.path.join(root, id), ignore_errors=True)

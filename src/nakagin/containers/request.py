@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, cast
 
 import msgspec
 
-from nakagin.containers import namespaces, policy, resources, security
-from nakagin.errors import Invalid, NotFound, Unsupported
+from nakagin.containers import cdi, logdrivers, namespaces, policy, resources, security
+from nakagin.containers.timetable import schedule_of
+from nakagin.errors import Invalid, NotFound
 from nakagin.spec import docker
-from nakagin.spec.size import parse_size
+from nakagin.storage.options import container_size
 
 if TYPE_CHECKING:
     from nakagin.containers.surroundings import Surroundings
     from nakagin.images.model import Image
     from nakagin.network.model import Protocol
+
+#: Ours: published ports of the container that begin with a PROXY protocol header, whoever the client is.
+PROXY_PROTOCOL = "nakagin.proxy-protocol"
 
 _PORT = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?/(tcp|udp|sctp)")
 _HOSTNAME = re.compile(r"[a-zA-Z0-9]([a-zA-Z0-9_.-]{0,252}[a-zA-Z0-9])?")
@@ -41,7 +46,7 @@ def merge_with_image(body: docker.ContainerCreate, image: Image | None) -> docke
         entrypoint=entrypoint,
         env=_merge_env(image.env, config.env),
         user=config.user or image.user,
-        working_dir=config.working_dir or image.workdir,
+        working_dir=_clean(config.working_dir or image.workdir),
         labels={**image.labels, **config.labels},
         volumes={**{path: {} for path in image.volumes}, **config.volumes},
         exposed_ports={**{port: {} for port in image.exposed_ports}, **config.exposed_ports},
@@ -49,6 +54,25 @@ def merge_with_image(body: docker.ContainerCreate, image: Image | None) -> docke
         stop_timeout=config.stop_timeout if config.stop_timeout is not None else image.stop_timeout,
         healthcheck=_merge_health(config.healthcheck, image),
     )
+
+
+def _clean(folder: str) -> str:
+    """Docker's form of a working directory: without "." and ".." (a relative one is refused later)."""
+    return posixpath.normpath(folder) if folder.startswith("/") else folder
+
+
+def merge_config(over: docker.ContainerConfig, under: docker.ContainerConfig) -> docker.ContainerConfig:
+    """`over` where it says something, else `under`; variables and maps of both."""
+    fields: dict[str, object] = {}
+    for name in docker.ContainerConfig.__struct_fields__:
+        mine, theirs = getattr(over, name), getattr(under, name)
+        if name == "env":
+            fields[name] = _merge_env(theirs, mine)
+        elif isinstance(mine, dict):
+            fields[name] = {**theirs, **mine}
+        else:
+            fields[name] = mine or theirs
+    return docker.ContainerConfig(**fields)  # type: ignore[arg-type]
 
 
 def _merge_env(image: Sequence[str], own: Sequence[str]) -> tuple[str, ...]:
@@ -85,6 +109,8 @@ def settle_host_config(host: docker.HostConfig, around: Surroundings) -> docker.
         changes["memory_swap"] = host.memory * 2
     if host.kernel_memory or host.kernel_memory_tcp:
         changes |= {"kernel_memory": 0, "kernel_memory_tcp": 0}
+    if host.oom_kill_disable is None and around.cgroups.mode in {"v1", "hybrid"}:  # v2 has no such switch
+        changes["oom_kill_disable"] = False
     if not host.shm_size:
         changes["shm_size"] = around.host.shm_size
     if not host.ipc_mode:
@@ -97,7 +123,7 @@ def settle_host_config(host: docker.HostConfig, around: Surroundings) -> docker.
         changes["restart_policy"] = docker.RestartPolicy(name="no")
     if not host.runtime:
         changes["runtime"] = around.default_runtime
-    if not host.log_config.type:
+    if host.log_config.type in {"", around.logs.driver}:
         changes["log_config"] = docker.LogConfig(
             type=around.logs.driver, config={**dict(around.logs.options), **host.log_config.config}
         )
@@ -109,33 +135,31 @@ def settle_host_config(host: docker.HostConfig, around: Surroundings) -> docker.
 
 
 def check(config: docker.ContainerConfig, host: docker.HostConfig, around: Surroundings) -> list[str]:
-    """Warnings; raises Invalid (with Docker's words), NotFound or Unsupported for what cannot be."""
+    """Warnings; raises Invalid (with Docker's words), or NotFound for what cannot be."""
     _check_config(config)
     policy.check(host.restart_policy, auto_remove=host.auto_remove)
     namespaces.check(config, host)
     warnings = resources.check(host, around.limits)
-    security.parse_options(host.security_opt)
+    if host.device_requests:
+        cdi.names(host.device_requests, cdi.read(around.cdi_folders)[0])
+    options = security.parse_options(host.security_opt)
+    warnings += security.unapplied(options, has_apparmor=around.host.has_apparmor)
     security.capability_names((*host.cap_add, *host.cap_drop), around.host.known_capabilities)
     if not -1000 <= host.oom_score_adj <= 1000:
         raise Invalid(f"Invalid value {host.oom_score_adj}, range for oom score adj is [-1000, 1000]")
+    if around.host.cgroup_prefix and host.cgroup_parent and not host.cgroup_parent.endswith(".slice"):
+        raise Invalid('cgroup-parent for systemd cgroup should be a valid slice named as "xxx.slice"')
     if host.shm_size < 0:
         raise Invalid("SHM size can not be less than 0")
-    if host.runtime in around.foreign_runtimes:
-        raise Unsupported(f"the runtime {host.runtime} cannot be used yet", hint="leave --runtime out")
-    if host.runtime not in around.runtimes:
-        raise Invalid(
-            f"unknown or invalid runtime name: {host.runtime}", hint=f"one of {', '.join(around.runtimes)}"
-        )
-    _check_log(host.log_config)
+    around.foreign_runtime(host.runtime)
+    logdrivers.check(host.log_config)
+    warnings += logdrivers.unheard(host.log_config)
     _check_ports(config, host)
     for text in host.extra_hosts:
         _check_extra_host(text)
     for name in host.sysctls:
         _check_sysctl(name, host)
-    if host.storage_opt:
-        raise Unsupported(
-            "--storage-opt is not supported yet", hint="the size of a container's files is not bounded"
-        )
+    container_size(host.storage_opt, 0)
     if host.init and not around.host.init_path:
         raise NotFound(
             "no tiny init on this machine for --init", hint="install the package tini, or give --init-path"
@@ -176,49 +200,32 @@ def _check_health(health: docker.Healthcheck) -> None:
         raise Invalid(f"Unknown healthcheck type '{health.test[0]}' (expected 'CMD')")
 
 
-LOG_OPTIONS = frozenset(
-    {
-        "max-size",
-        "max-file",
-        "labels",
-        "labels-regex",
-        "env",
-        "env-regex",
-        "tag",
-        "compress",
-        "mode",
-        "max-buffer-size",
-    }
-)
-_LOG_DRIVERS = {"json-file", "local", "none"}
-
-
-def _check_log(log: docker.LogConfig) -> None:
-    if log.type not in _LOG_DRIVERS:
-        raise Invalid(
-            f"logger: no log driver named '{log.type}' is registered",
-            hint=f"one of {', '.join(sorted(_LOG_DRIVERS))}",
-        )
-    for name in log.config:
-        if name not in LOG_OPTIONS:
-            raise Invalid(f"unknown log opt '{name}' for {log.type} log driver")
-    log_bounds(log)
-
-
-def log_bounds(log: docker.LogConfig) -> tuple[int, int]:
-    """(bytes of one log file, number of files); bounded unless the request says max-size=-1."""
-    size = log.config.get("max-size", "20m")
-    count = log.config.get("max-file", "5" if "max-size" not in log.config else "1")
-    if not count.isdecimal() or int(count) < 1:
-        raise Invalid(f"max-file cannot be less than 1: {count}")
-    return (0 if size == "-1" else parse_size(size)), int(count)
-
-
 def _check_ports(config: docker.ContainerConfig, host: docker.HostConfig) -> None:
-    for spec in (*config.exposed_ports, *host.port_bindings):
+    for spec in config.exposed_ports:
         parse_port(spec)
-    for spec, bindings in host.port_bindings.items():
-        for binding in bindings:
+    check_bindings(host.port_bindings)
+    announced_ports(config.labels)
+    schedule_of(config.labels)
+
+
+def announced_ports(labels: Mapping[str, str]) -> frozenset[int]:
+    """The TCP ports that the label PROXY_PROTOCOL names ("80,8000-8010/tcp"). Raises Invalid."""
+    found: set[int] = set()
+    for spec in filter(None, (each.strip() for each in labels.get(PROXY_PROTOCOL, "").split(","))):
+        first, last, protocol = parse_port(spec)
+        if protocol != "tcp":
+            raise Invalid(
+                f"label {PROXY_PROTOCOL}: {spec} cannot have PROXY protocol", hint="only TCP has it"
+            )
+        found.update(range(first, last + 1))
+    return frozenset(found)
+
+
+def check_bindings(bindings: Mapping[str, Sequence[docker.PortBinding]]) -> None:
+    """Raise Invalid for ports that cannot be."""
+    for spec, several in bindings.items():
+        parse_port(spec)
+        for binding in several:
             _check_host_port(spec, binding.host_port)
 
 

@@ -4,38 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
 from nakagin.containers.defaults import DEVICE_RULES, EVERY_DEVICE, NOFILE, SMALLEST_MEMORY
 from nakagin.errors import Invalid
 from nakagin.spec.docker import Resources
+from nakagin.spec.ulimits import ULIMITS
 
 if TYPE_CHECKING:
     from nakagin.spec import docker
     from nakagin.spec import runtime as oci
 
-_ULIMITS = frozenset(
-    [
-        "as",
-        "core",
-        "cpu",
-        "data",
-        "fsize",
-        "locks",
-        "memlock",
-        "msgqueue",
-        "nice",
-        "nofile",
-        "nproc",
-        "rss",
-        "rtprio",
-        "rttime",
-        "sigpending",
-        "stack",
-    ]
-)
 _RULE = re.compile(r"([acb]) ([0-9]+|\*):([0-9]+|\*) ([rwm]{1,3})")
 _CPU_PERIOD = 100_000
 
@@ -58,10 +39,6 @@ def check(wanted: docker.Resources, host: HostLimits) -> list[str]:
         device_rule(rule)
     for limit in wanted.ulimits:
         check_ulimit(limit)
-    if wanted.device_requests:
-        raise Invalid(
-            'could not select device driver "" with capabilities: [[gpu]]', hint="GPUs are not supported yet"
-        )
     return _warnings(wanted)
 
 
@@ -135,8 +112,8 @@ def _warnings(wanted: docker.Resources) -> list[str]:
 
 def check_ulimit(limit: docker.Ulimit) -> None:
     """Invalid for an unknown name or a soft limit above the hard one."""
-    if limit.name not in _ULIMITS:
-        raise Invalid(f"invalid ulimit type: {limit.name}", hint=f"one of {', '.join(sorted(_ULIMITS))}")
+    if limit.name not in ULIMITS:
+        raise Invalid(f"invalid ulimit type: {limit.name}", hint=f"one of {', '.join(sorted(ULIMITS))}")
     if limit.hard != -1 and (limit.soft > limit.hard or limit.soft == -1):
         raise Invalid(
             f"ulimit soft limit must be less than or equal to hard limit: {limit.soft} > {limit.hard}"
@@ -211,14 +188,24 @@ def limits(wanted: docker.Resources, numbers: dict[str, tuple[int, int]] | None 
     return found
 
 
+# Docker's field -> the specification's key, where a number or text is passed on as it is, unless it is zero or empty.
+_MEMORY = {"memory": "limit", "memory_reservation": "reservation", "memory_swap": "swap"}
+_CPU = {
+    "cpu_shares": "shares", "cpu_period": "period", "cpu_quota": "quota", "cpu_realtime_period": "realtimePeriod",
+    "cpu_realtime_runtime": "realtimeRuntime", "cpuset_cpus": "cpus", "cpuset_mems": "mems",
+}  # fmt: skip
+_THROTTLES = {
+    "blkio_device_read_bps": "throttleReadBpsDevice", "blkio_device_write_bps": "throttleWriteBpsDevice",
+    "blkio_device_read_iops": "throttleReadIOPSDevice", "blkio_device_write_iops": "throttleWriteIOPSDevice",
+}  # fmt: skip
+
+
+def _passed_on(wanted: docker.Resources, fields: dict[str, str]) -> dict[str, Any]:
+    return {key: value for field, key in fields.items() if (value := getattr(wanted, field))}
+
+
 def _memory(wanted: docker.Resources) -> oci.Memory:
-    memory: oci.Memory = {}
-    if wanted.memory:
-        memory["limit"] = wanted.memory
-    if wanted.memory_reservation:
-        memory["reservation"] = wanted.memory_reservation
-    if wanted.memory_swap:
-        memory["swap"] = wanted.memory_swap
+    memory: oci.Memory = _passed_on(wanted, _MEMORY)  # type: ignore[assignment]
     if wanted.memory_swappiness is not None and wanted.memory_swappiness >= 0:
         memory["swappiness"] = wanted.memory_swappiness
     if wanted.oom_kill_disable:
@@ -227,34 +214,20 @@ def _memory(wanted: docker.Resources) -> oci.Memory:
 
 
 def _cpu(wanted: docker.Resources) -> oci.CPU:
-    cpu: oci.CPU = {}
-    if wanted.cpu_shares:
-        cpu["shares"] = wanted.cpu_shares
-    if wanted.nano_cpus:
+    cpu: oci.CPU = _passed_on(wanted, _CPU)  # type: ignore[assignment]
+    if wanted.nano_cpus:  # excludes period and quota
         cpu["period"] = _CPU_PERIOD
         cpu["quota"] = wanted.nano_cpus * _CPU_PERIOD // 1_000_000_000
-    if wanted.cpu_period:
-        cpu["period"] = wanted.cpu_period
-    if wanted.cpu_quota:
-        cpu["quota"] = wanted.cpu_quota
-    if wanted.cpu_realtime_period:
-        cpu["realtimePeriod"] = wanted.cpu_realtime_period
-    if wanted.cpu_realtime_runtime:
-        cpu["realtimeRuntime"] = wanted.cpu_realtime_runtime
-    if wanted.cpuset_cpus:
-        cpu["cpus"] = wanted.cpuset_cpus
-    if wanted.cpuset_mems:
-        cpu["mems"] = wanted.cpuset_mems
     return cpu
 
 
 def block_devices(wanted: docker.Resources) -> set[str]:
     """The paths of the block devices whose numbers `limits` needs."""
-    throttles = (
-        *wanted.blkio_device_read_bps, *wanted.blkio_device_write_bps,
-        *wanted.blkio_device_read_iops, *wanted.blkio_device_write_iops,
-    )  # fmt: skip
-    return {device.path for device in throttles} | {device.path for device in wanted.blkio_weight_device}
+    devices = [
+        *wanted.blkio_weight_device,
+        *(each for field in _THROTTLES for each in getattr(wanted, field)),
+    ]
+    return {device.path for device in devices}
 
 
 def _block_io(wanted: docker.Resources, numbers: dict[str, tuple[int, int]]) -> oci.BlockIO:
@@ -266,14 +239,8 @@ def _block_io(wanted: docker.Resources, numbers: dict[str, tuple[int, int]]) -> 
             {"major": numbers[each.path][0], "minor": numbers[each.path][1], "weight": each.weight}
             for each in wanted.blkio_weight_device
         ]
-    if wanted.blkio_device_read_bps:
-        block["throttleReadBpsDevice"] = _throttles(wanted.blkio_device_read_bps, numbers)
-    if wanted.blkio_device_write_bps:
-        block["throttleWriteBpsDevice"] = _throttles(wanted.blkio_device_write_bps, numbers)
-    if wanted.blkio_device_read_iops:
-        block["throttleReadIOPSDevice"] = _throttles(wanted.blkio_device_read_iops, numbers)
-    if wanted.blkio_device_write_iops:
-        block["throttleWriteIOPSDevice"] = _throttles(wanted.blkio_device_write_iops, numbers)
+    for key, devices in _passed_on(wanted, _THROTTLES).items():
+        block[key] = _throttles(devices, numbers)  # type: ignore[literal-required]
     return block
 
 

@@ -50,6 +50,18 @@ def parse_options(options: Sequence[str], *, no_new_privileges: bool = False) ->
     return parsed
 
 
+def unapplied(options: SecurityOptions, *, has_apparmor: bool) -> list[str]:
+    """What of the options has no effect on this machine. Docker ignores such labels too, but says nothing."""
+    warnings = []
+    if options.apparmor not in {"", "unconfined"} and not has_apparmor:
+        warnings.append(
+            f"The AppArmor profile {options.apparmor} is not applied: this machine has no AppArmor"
+        )
+    if any(label != "disable" for label in options.label):
+        warnings.append("SELinux labels are not applied: the engine runs without them")
+    return warnings
+
+
 def _split(option: str) -> tuple[str, str, str]:
     separator = "=" if "=" in option else ":"
     return option.partition(separator)

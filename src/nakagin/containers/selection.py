@@ -16,7 +16,7 @@ from nakagin.spec.labels import has_labels
 
 if TYPE_CHECKING:
     from nakagin.containers.model import Container
-    from nakagin.containers.shelf import Shelf
+    from nakagin.containers.shelf import Capsule, Shelf
     from nakagin.containers.surroundings import Surroundings
 
 
@@ -41,6 +41,9 @@ class Selection:
         for value in self._filters.get("health", ()):
             if value not in {"none", "starting", "healthy", "unhealthy"}:
                 raise Invalid(f"invalid filter 'health={value}'")
+        for value in self._filters.get("is-task", ()):
+            if value.lower() not in {"true", "false", "1", "0"}:
+                raise Invalid(f"invalid filter 'is-task={value}'", hint="true or false")
         bounds = {key: self._created(key) for key in ("before", "since") if key in self._filters}
         self._before, self._since = bounds.get("before"), bounds.get("since")
 
@@ -88,7 +91,7 @@ class Selection:
                 wanted.add(self._around.networks.get(value).name)
             except NakaginError:
                 continue
-        return record.network_mode in wanted
+        return record.network_mode in wanted or any(name in wanted for name in record.endpoints)
 
     def by_publish(self, record: Container, values: Sequence[str]) -> bool:
         """Whether one of these ports is published."""
@@ -96,6 +99,23 @@ class Selection:
             key for key, bound in (network_settings(self._around, record).get("Ports") or {}).items() if bound
         }
         return any(port in published for value in values for port in _port_keys(value))
+
+
+def prunable(shelf: Shelf, filters: Mapping[str, Sequence[str]]) -> list[Capsule]:
+    """The stopped containers that POST /containers/prune means. Raises Invalid."""
+    wanted = dict(filters)
+    until = min((parse_moment(text) for text in wanted.pop("until", ())), default=None)
+    labels, unlabelled = wanted.pop("label", ()), wanted.pop("label!", ())
+    if wanted:
+        raise Invalid(f"invalid filter '{next(iter(wanted))}'", hint="until, label or label!")
+    return [
+        capsule
+        for capsule in shelf
+        if (record := capsule.record).status in {"created", "exited", "dead"}
+        and has_labels(record.config.labels, labels)
+        and not any(has_labels(record.config.labels, [label]) for label in unlabelled)
+        and (until is None or nanoseconds(record.created) < until)
+    ]
 
 
 def _port_keys(text: str) -> list[str]:

@@ -6,12 +6,12 @@ import asyncio
 import select
 import socket
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
 from nakagin.containers.model import Container
-from nakagin.errors import Conflict, Invalid, NotFound
+from nakagin.errors import Conflict, Invalid, NotFound, nearest
 
 if TYPE_CHECKING:
     from nakagin.containers.health import Probe
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from nakagin.storage.records import Records
 
 KIND = "container"
+
+_DEPARTED_AT_MOST = 256
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Container)
@@ -44,21 +46,44 @@ class PendingAttach:
         return not gone
 
 
+class HandedFile(NamedTuple):
+    """A file that is only there while the container runs."""
+
+    target: str
+    data: bytes
+    mode: int
+    uid: int
+    gid: int
+
+
+class Handed(NamedTuple):
+    """What a container gets that no record may have: secrets. Kept in memory, gone with the engine."""
+
+    environment: tuple[str, ...] = ()
+    files: tuple[HandedFile, ...] = ()
+
+
+NOTHING_HANDED = Handed()
+
+
 class Capsule:
     """One container: its record, the lock its verbs hold, and who waits for or watches it.
 
-    `ended` is set while no process of it runs. `held_for_restart` keeps it from removing itself meanwhile.
+    `ended` is set while no process of it runs. `leaving` is the monitor of the last run, which may still be
+    clearing up after it. `held_for_restart` keeps it from removing itself meanwhile.
     """
 
     __slots__ = (
-        "ended", "exec_ids", "exit_waiters", "held_for_restart", "lock", "monitor", "pending", "probe", "record",
-        "removal_waiters", "restart_delay", "restart_task",
+        "ended", "exec_ids", "exit_waiters", "handed", "held_for_restart", "leaving", "lock", "monitor",
+        "pending", "probe", "record", "removal_waiters", "restart_delay", "restart_task",
     )  # fmt: skip
 
     def __init__(self, record: Container) -> None:
         self.record = record
+        self.handed = NOTHING_HANDED
         self.lock = asyncio.Lock()
         self.monitor: Monitor | None = None
+        self.leaving: Monitor | None = None
         self.pending: list[PendingAttach] = []
         self.ended = asyncio.Event()
         if not record.running:
@@ -90,6 +115,15 @@ class Shelf:
         self._records = records
         self._capsules: dict[str, Capsule] = {}
         self._names: dict[str, str] = {}
+        self.departed: dict[str, tuple[int, str]] = {}
+        """Exit code and error of the last ones that removed themselves, by id."""
+
+    def remember(self, capsule: Capsule) -> None:
+        """It is about to remove itself: keep for a while how it ended."""
+        facts = capsule.record.facts
+        self.departed[capsule.id] = facts.exit_code, facts.error
+        if len(self.departed) > _DEPARTED_AT_MOST:
+            del self.departed[next(iter(self.departed))]
 
     def load(self) -> None:
         """Read all records; called once, at start."""
@@ -121,7 +155,7 @@ class Shelf:
             raise Invalid(
                 f"multiple IDs found with provided prefix: {name}", hint="give more characters of the id"
             )
-        raise NotFound(f"No such container: {reference}")
+        raise NotFound(f"No such container: {reference}", hint=nearest(name, self._names))
 
     def add(self, record: Container, also: Callable[[], None] | None = None) -> Capsule:
         """Record a new container, with its name and what `also` writes, in one transaction. Raises Conflict."""
@@ -161,6 +195,20 @@ class Shelf:
             del self._names[old.name]
             self._names[record.name] = record.id
         capsule.record = record
+
+    def exchange_names(self, one: Capsule, other: Capsule, also: Callable[[], None]) -> None:
+        """Each gets the other's name, in one transaction with what `also` writes: neither name is ever free."""
+        records = (
+            msgspec.structs.replace(one.record, name=other.record.name),
+            msgspec.structs.replace(other.record, name=one.record.name),
+        )
+        with self._records.transaction():
+            for record in records:
+                self._records.move(KIND, record.name, record.id)
+                self._records.put(KIND, record.id, _encoder.encode(record))
+            also()
+        one.record, other.record = records
+        self._names.update({record.name: record.id for record in records})
 
     def drop(self, capsule: Capsule, also: Callable[[], None] | None = None) -> None:
         """Forget a container and its name."""

@@ -10,7 +10,7 @@ from nakagin.containers import policy
 from nakagin.containers.defaults import STOP_SIGNAL, STOP_TIMEOUT
 from nakagin.containers.model import require
 from nakagin.containers.remove import end_processes
-from nakagin.errors import NakaginError
+from nakagin.errors import NakaginError, NotModified
 
 if TYPE_CHECKING:
     from nakagin.containers.shelf import Capsule, Shelf
@@ -48,6 +48,12 @@ class Stopping:
         if not await self.has_ended(capsule, None if patience < 0 else float(patience)):
             await self.end(capsule)
 
+    async def heal(self, capsule: Capsule) -> None:
+        """End one that is unhealthy, as `stop` does; its policy starts it again."""
+        self._shelf.save(capsule, capsule.record.with_facts(healing=True))
+        with contextlib.suppress(NotModified):  # it has ended meanwhile
+            await self.stop(capsule, None, None, by_user=False)
+
     async def thaw(self, capsule: Capsule) -> None:
         """Let a paused one go on: frozen processes hear no signal. The caller holds the lock."""
         if capsule.record.facts.paused and capsule.monitor is not None:
@@ -83,5 +89,7 @@ class Stopping:
             return
         async with capsule.lock:
             if capsule.record.running:
+                if capsule.monitor is not None:
+                    capsule.monitor.close()  # it hangs: nobody must wait for it
                 await asyncio.to_thread(end_processes, self._around, capsule.record)
                 await self._watch.settle_exit(capsule, await self._watch.last_words(capsule))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import NamedTuple
 
 from nakagin.errors import Invalid
@@ -18,7 +18,8 @@ class Stream(NamedTuple):
     shutdown(SHUT_WR) ends that input. End of file means that the process's output has ended.
     `backlog` holds bytes in the same form to be sent before anything is read from the socket
     (attach with `logs`), `detach_keys` the key sequence that ends the session from the input side. `ended`
-    is set when the exit code is known, which may be a moment after the end of the output.
+    is set when the exit code is known, which may be a moment after the end of the output. `detached` is to be
+    called when the session was ended by its keys.
     """
 
     socket: socket.socket
@@ -26,6 +27,7 @@ class Stream(NamedTuple):
     backlog: AsyncIterator[bytes] | None = None
     detach_keys: bytes = b"\x10\x11"
     ended: asyncio.Event | None = None
+    detached: Callable[[], None] | None = None
 
 
 class Output(NamedTuple):
@@ -33,6 +35,34 @@ class Output(NamedTuple):
 
     tty: bool
     chunks: AsyncIterator[bytes]
+
+
+class Frames:
+    """Takes Docker's frames apart: an 8-byte header (stream, three zeros, length), and the bytes."""
+
+    _HEADER = 8
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> list[tuple[int, bytes]]:
+        """The (stream, bytes) that are whole now; stream 1 is standard output, 2 standard error."""
+        self._buffer += data
+        found, start = [], 0
+        while (begin := start + self._HEADER) <= len(self._buffer):
+            end = begin + int.from_bytes(self._buffer[begin - 4 : begin], "big")
+            if end > len(self._buffer):
+                break
+            found.append((self._buffer[start], bytes(self._buffer[begin:end])))
+            start = end
+        del self._buffer[:start]
+        return found
+
+
+def message_frame(text: str, *, tty: bool) -> bytes:
+    """The engine's own words inside a process's output, as standard error."""
+    data = text.encode()
+    return data if tty else b"\2\0\0\0" + len(data).to_bytes(4, "big") + data
 
 
 class WaitResult(NamedTuple):

@@ -29,7 +29,10 @@ def resolve_user(user: str, group_add: Sequence[str], passwd: str, group: str) -
     entry = _find_user(name or "0", passwd)
     if entry is None:
         if name and not name.isdecimal():
-            raise Invalid(f"unable to find user {name}: no matching entries in passwd file")
+            raise Invalid(
+                f"unable to find user {name}: no matching entries in passwd file",
+                hint="give its number, or add it to the image's /etc/passwd",
+            )
         login, uid, gid, home = "", int(name or 0), 0, "/"
     else:
         login, uid, gid, home = entry

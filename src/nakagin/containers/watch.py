@@ -7,14 +7,14 @@ import contextlib
 import json
 import os
 import shutil
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
-from nakagin.containers import policy
+from nakagin.containers import links, policy, sources
 from nakagin.containers.health import Probe
 from nakagin.containers.launch import failure, launch, release_shared_memory
 from nakagin.containers.model import NEVER, nanoseconds, now, require
-from nakagin.containers.remove import end_processes, end_strays, release_run, remove
+from nakagin.containers.remove import end_processes, end_strays, release_run, remove, see_cleared
 from nakagin.errors import NakaginError
 from nakagin.monitor import protocol
 from nakagin.monitor.launch import Monitor
@@ -38,12 +38,15 @@ class Watch:
         self._around = around
         self._execs = execs
         self._tasks: set[asyncio.Task[None]] = set()
+        self.heal: Callable[[Capsule], Coroutine[Any, Any, None]] | None = None
+        """What ends an unhealthy container that is to be started again; set by who can stop containers."""
 
     # -- starting ------------------------------------------------------------------------------
 
     async def start(self, capsule: Capsule) -> None:
         """Start it; the caller holds its lock. A failure is recorded, and raised."""
         require(capsule.record, "start")
+        await see_cleared(self._around, capsule)
         try:
             monitor = await launch(
                 self._shelf, self._around, capsule, lambda event: self._on_event(capsule, event)
@@ -60,7 +63,8 @@ class Watch:
         capsule.ended.clear()
         record = capsule.record.with_facts(
             pid=monitor.pid, started_at=monitor.started_at, finished_at=capsule.record.facts.finished_at, exit_code=0,
-            error="", oom_killed=False, paused=False, restarting=False, stopped_by_user=False, health=None,
+            error="", oom_killed=False, paused=False, restarting=False, stopped_by_user=False, healing=False,
+            health=None,
         )  # fmt: skip
         self._shelf.save(capsule, record)
         for spec in record.mounts:
@@ -70,6 +74,8 @@ class Watch:
                     "propagation": spec.propagation, "read/write": "false" if spec.read_only else "true",
                 }  # fmt: skip
                 self._around.events.publish("volume", "mount", spec.name, attributes)
+        self._around.images.use(record.image_id)
+        links.refresh(self._shelf, self._around, record)
         self.publish(capsule, "start")
         self._begin_probe(capsule)
 
@@ -77,8 +83,16 @@ class Watch:
         health = capsule.record.config.healthcheck
         if health is None or not health.test or health.test[0] == "NONE":
             return
-        capsule.probe = Probe(self._shelf, self._execs, capsule, self.publish)
+        capsule.probe = Probe(self._shelf, self._execs, capsule, self._on_health)
         capsule.probe.begin()
+
+    def _on_health(self, capsule: Capsule, status: str) -> None:
+        """A verdict has changed."""
+        self.publish(capsule, f"health_status: {status}")
+        record = capsule.record
+        wanted = policy.wants_healing(record.host_config.restart_policy, record.facts)
+        if status == "unhealthy" and wanted and self.heal is not None:
+            self._spawn(self.heal(capsule))
 
     async def _on_failed_start(self, capsule: Capsule, error: BaseException) -> None:
         code, text = failure(error)
@@ -98,6 +112,8 @@ class Watch:
                 self._spawn(self._on_lost(capsule))
             case "exec-exit":
                 self._execs.on_exit(capsule, event["exec_id"], event["exit_code"])
+            case "execs":
+                self._execs.adopt(capsule, event["execs"])
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -129,9 +145,7 @@ class Watch:
         if capsule.probe is not None:
             capsule.probe.end()
             capsule.probe = None
-        if capsule.monitor is not None:
-            capsule.monitor.close()
-            capsule.monitor = None
+        capsule.leaving, capsule.monitor = capsule.monitor, None
         self._execs.on_container_exit(capsule)
         record = record.with_facts(
             pid=0, paused=False, exit_code=document["exit_code"], oom_killed=document["oom_killed"],
@@ -143,7 +157,8 @@ class Watch:
             record = record.with_facts(restarting=True, restart_count=record.facts.restart_count + 1)
         self._shelf.save(capsule, record, lambda: around.networks.release(record.id))
         release_shared_memory(around, record)
-        shutil.rmtree(around.run_dir(record.id), ignore_errors=True)
+        sources.release(around, record)
+        around.run_trash.take(around.run_dir(record.id))
         self._announce_end(capsule)
         capsule.ended.set()
         if again:
@@ -174,7 +189,7 @@ class Watch:
     def _restart_later(self, capsule: Capsule) -> None:
         facts = capsule.record.facts
         ran = (nanoseconds(facts.finished_at) - nanoseconds(facts.started_at)) / 1e9
-        capsule.restart_delay = policy.next_delay(capsule.restart_delay, ran)
+        capsule.restart_delay = policy.next_delay(capsule.restart_delay, ran, healing=facts.healing)
         capsule.restart_task = asyncio.get_running_loop().create_task(
             self._restart(capsule, capsule.restart_delay)
         )
@@ -201,6 +216,7 @@ class Watch:
             capsule.wake(capsule.exit_waiters)
 
     async def _remove_automatically(self, capsule: Capsule) -> None:
+        self._shelf.remember(capsule)
         await remove(self._shelf, self._around, capsule, volumes=True)
         self.publish(capsule, "destroy")
 
@@ -210,13 +226,17 @@ class Watch:
         own = {**record.config.labels, "image": record.config.image, "name": record.name, **attributes}
         self._around.events.publish("container", action, record.id, own)
 
+    def teller(self, capsule: Capsule, action: str) -> Callable[[], None]:
+        """What publishes that event when it is called."""
+        return lambda: self.publish(capsule, action)
+
     # -- after an engine restart ----------------------------------------------------------------
 
     async def recover(self) -> None:
         """Make records and world agree: finish or undo what was interrupted, find the living, judge the dead."""
         for capsule in self._shelf:
             facts = capsule.record.facts
-            if facts.intent != "kept":
+            if facts.intent != "kept" or capsule.record.purpose:
                 await self._finish_removal(capsule)
             elif os.path.lexists(self._around.run_dir(capsule.id)):
                 await self._find_again(capsule)
@@ -248,6 +268,9 @@ class Watch:
             except (NakaginError, TimeoutError):
                 await self._judge(capsule)
                 return
+            for spec in capsule.record.mounts:
+                if spec.type == "volume":
+                    self._around.volumes.use(spec.name, capsule.id)
             if capsule.record.running:
                 capsule.monitor = monitor
                 self._begin_probe(capsule)
@@ -258,6 +281,9 @@ class Watch:
         """No monitor: it has ended, or it never came to run."""
         words = await self.last_words(capsule)
         record = capsule.record
+        if words["finished_at"] == record.facts.finished_at:  # settled, but its folder was not taken away
+            release_run(self._around, record)
+            return
         # A monitor that was cut short after it wrote its last words may have left more than those.
         await asyncio.to_thread(end_processes, self._around, record)
         if record.running or words.get("started_at"):
@@ -271,9 +297,10 @@ class Watch:
         """Delete folders that belong to no container."""
         for parent in (
             os.path.join(self._around.exec_root, "containers"),
+            os.path.join(self._around.exec_root, "secrets"),
             os.path.join(self._around.data_root, "containers"),
         ):
-            for name in os.listdir(parent):
+            for name in os.listdir(parent) if os.path.isdir(parent) else ():
                 if self._shelf.get(name) is None:
                     shutil.rmtree(os.path.join(parent, name), ignore_errors=True)
 
@@ -298,8 +325,9 @@ class Watch:
                 capsule.restart_task.cancel()
             if capsule.probe is not None:
                 capsule.probe.end()
-            if capsule.monitor is not None:
-                capsule.monitor.close()
+            for monitor in (capsule.monitor, capsule.leaving):
+                if monitor is not None:
+                    monitor.close()
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -82,7 +82,12 @@ def recipe(packages: Sequence[str], suite: str, variant: str, epoch: int | None,
     if mirror:
         sources = [Source(mirror, suite, ("main",), _KEYRING if os.path.exists(_KEYRING) else "")]
     else:
-        sources = aptsources.of_suite(aptsources.read(), suite) or _public(suite)
+        sources = aptsources.of_suite(aptsources.read(), suite)
+    if not sources:
+        raise Unavailable(
+            f"this machine's apt sources do not have {suite}",
+            hint="name an archive that has it: --mirror http://HOST/debian",
+        )
     date = _release_date(sources, suite) if epoch is None else epoch
     return Recipe(suite, variant, tuple(sorted(set(packages))), tuple(sources), date)
 
@@ -197,16 +202,6 @@ def _own_suite() -> str:
         return _DEFAULT_SUITE
     name = fields.get("VERSION_CODENAME", "").strip('"')
     return name if fields.get("ID", "").strip('"') == "debian" and name else _DEFAULT_SUITE
-
-
-def _public(suite: str) -> list[Source]:
-    """Debian's own archive, where this machine's sources do not have the suite."""
-    if not os.path.exists(_KEYRING):
-        raise Unavailable(
-            f"this machine's apt sources do not have {suite}, and Debian's keys are not installed",
-            hint="apt-get install debian-archive-keyring",
-        )
-    return [Source("http://deb.debian.org/debian", suite, ("main",), _KEYRING)]
 
 
 def _release_date(sources: Sequence[Source], suite: str) -> int:

@@ -1,13 +1,14 @@
-"""Images in the words of the Docker Engine API (v1.50): ImageInspect and the history list. Pure."""
+"""Images in the words of the Docker Engine API (1.50): ImageInspect and the history list. Pure."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from nakagin.images.model import NEVER, moment
+from nakagin.spec.image import MANIFESTS, MEDIA_CONFIG
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from nakagin.images.model import Image
 
@@ -38,6 +39,13 @@ def inspected(image: Image, folders: Sequence[str]) -> dict[str, Any]:
     if version := image.config.get("os.version"):
         document["OsVersion"] = version
     return document
+
+
+def descriptor(image: Image, size_of: Callable[[str], int]) -> dict[str, Any]:
+    """The OCI descriptor of an image's manifest, or of its config where it came without one."""
+    kept = ((digest, kind) for digest, kind in image.record.manifests.items() if kind in MANIFESTS)
+    digest, media_type = next(kept, (image.id, MEDIA_CONFIG))
+    return {"mediaType": media_type, "digest": digest, "size": size_of(digest)}
 
 
 def _comment(image: Image) -> str:

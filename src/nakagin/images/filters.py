@@ -12,6 +12,7 @@ import msgspec
 from nakagin.errors import Invalid
 from nakagin.images.model import moment
 from nakagin.spec.duration import parse_duration
+from nakagin.spec.labels import has_labels
 from nakagin.spec.reference import Reference
 
 if TYPE_CHECKING:
@@ -38,15 +39,15 @@ def selected(
         wanted = _boolean("dangling", values)
         found = [image for image in found if (not image.repo_tags) == wanted]
     if values := filters.get("label"):
-        found = [image for image in found if all(_labelled(image, value) for value in values)]
+        found = [image for image in found if has_labels(image.labels, values)]
     if values := filters.get("label!"):
-        found = [image for image in found if not any(_labelled(image, value) for value in values)]
+        found = [image for image in found if not any(has_labels(image.labels, [value]) for value in values)]
     for name, keep in (("before", _is_before), ("since", _is_since)):
         for value in filters.get(name, ()):
             limit = resolve(value).created_at
             found = [image for image in found if keep(image, limit)]
     for value in filters.get("until", ()):
-        limit_seconds = _until(value)
+        limit_seconds = until(value)
         found = [image for image in found if image.created_at.timestamp() <= limit_seconds]
     if values := filters.get("reference"):
         found = [narrowed for image in found if (narrowed := _matching(image, values))]
@@ -68,11 +69,6 @@ def _boolean(name: str, values: Sequence[str]) -> bool:
     if words <= {"false", "0"}:
         return False
     raise Invalid(f"invalid filter '{name}={','.join(values)}'", hint="it is true or false")
-
-
-def _labelled(image: Image, wanted: str) -> bool:
-    key, equals, value = wanted.partition("=")
-    return key in image.labels and (not equals or image.labels[key] == value)
 
 
 def _matching(image: Image, patterns: Sequence[str]) -> Image | None:
@@ -100,7 +96,7 @@ def _glob(name: str, pattern: str) -> bool:
     )
 
 
-def _until(value: str) -> float:
+def until(value: str) -> float:
     """A moment as unix seconds, an RFC 3339 time, or a Go duration back from now."""
     if re.fullmatch(r"\d+(\.\d+)?", value):
         return float(value)

@@ -1,4 +1,4 @@
-"""Images coming in: from archives of other tools, and from the tar of a root file system."""
+"""Images coming in: what they must fulfil, and those made here (import, commit)."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import msgspec
 
 from nakagin.errors import Damaged, Invalid, Unsupported
-from nakagin.images.archive import Archive, Archived
 from nakagin.images.instructions import changed
-from nakagin.images.model import StoredLayer, timestamp
+from nakagin.images.model import ImageRecord, StoredLayer, timestamp
 from nakagin.spec.digest import digest_of
 from nakagin.spec.image import DEFAULT_PATH, MEDIA_LAYER, MEDIA_LAYER_GZIP, MEDIA_LAYER_ZSTD
 from nakagin.spec.platform import Platform
 from nakagin.spec.reference import Reference
+from nakagin.storage.boot import boot_id
 from nakagin.storage.compression import Peeked, decompressed, kind_of, reading
 from nakagin.storage.tarwrite import END
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from nakagin.images.library import Images
     from nakagin.images.model import Image
@@ -30,56 +30,41 @@ _PIECE = 1 << 20
 _MEDIA = {"": MEDIA_LAYER, "gzip": MEDIA_LAYER_GZIP, "zstd": MEDIA_LAYER_ZSTD}
 
 
-def checked(config: bytes, layers: Sequence[StoredLayer]) -> tuple[ImageConfig, str]:
-    """The parsed config and the image's ID. Raises Unsupported, or Damaged where it does not fit."""
+def parsed(config: bytes) -> ImageConfig:
+    """The config document; its `rootfs` is always there. Raises Damaged."""
     try:
         document = msgspec.json.decode(config, type=dict[str, Any])
-        diff_ids = msgspec.convert(document.get("rootfs", {}).get("diff_ids") or [], list[str])
+        diff_ids = msgspec.convert((document.get("rootfs") or {}).get("diff_ids") or [], list[str])
     except (msgspec.DecodeError, UnicodeDecodeError, AttributeError) as error:
         raise Damaged(f"the image's config is not as it should be: {error}") from None
+    document["rootfs"] = {"type": "layers", "diff_ids": diff_ids}
+    return cast("ImageConfig", document)
+
+
+def checked(config: bytes, layers: Sequence[StoredLayer]) -> tuple[ImageConfig, str]:
+    """The parsed config and the image's ID. Raises Unsupported, or Damaged where it does not fit."""
+    document = parsed(config)
+    diff_ids = document["rootfs"]["diff_ids"]
     if diff_ids != [layer.diff_id for layer in layers]:
         raise Damaged(f"the image's config names {len(diff_ids)} layers, other than the {len(layers)} given")
     if (system := document.get("os") or "linux") != "linux":
         raise Unsupported(f"the image is for {system}, and only linux images can run here")
-    document["rootfs"] = {"type": "layers", "diff_ids": diff_ids}
-    return cast("ImageConfig", document), digest_of(config)
+    return document, digest_of(config)
 
 
-def load(images: Images, stream: Readable) -> list[str]:
-    """See Images.load. Nothing of a failed archive stays, but images before the failing one do."""
-    with images.keeping() as keep:
-        archive = Archive(images.blobs.read)
-        archive.take_in(stream, images.blobs.writer, keep)
-        found = []
-        for each in archive.images(images.platform):
-            image = _add(images, each, keep)
-            found += [Reference.parse(name).familiar() for name in each.names] or [image.id]
-        return found
+def recorded(layers: Sequence[StoredLayer], parent: str, manifests: Mapping[str, str]) -> ImageRecord:
+    """The record of an image that comes in now."""
+    return ImageRecord(
+        tuple(layers), timestamp(time.time()), parent, manifests=dict(manifests),
+        blobs=tuple(layer.digest for layer in layers) if manifests else (), boot=boot_id(),
+    )  # fmt: skip
 
 
-def _add(images: Images, archived: Archived, keep: Callable[[str], None]) -> Image:
-    config = images.blobs.read(archived.config)
-    try:
-        diff_ids = msgspec.json.decode(config, type=_Outline).rootfs.diff_ids
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Damaged(f"an image config in the archive is not as it should be: {error}") from None
-    if len(diff_ids) != len(archived.layers):
-        raise Damaged(
-            f"an image in the archive has {len(archived.layers)} layers, its config names {len(diff_ids)}"
-        )
-    layers = [
-        stored(images, digest, diff_id, keep)
-        for digest, diff_id in zip(archived.layers, diff_ids, strict=True)
-    ]
-    return images.add(config, layers, [Reference.parse(name) for name in archived.names])
-
-
-class _RootFS(msgspec.Struct):
-    diff_ids: list[str] = []
-
-
-class _Outline(msgspec.Struct):
-    rootfs: _RootFS
+def blobs_of(image: Image) -> Sequence[str]:
+    """Every blob that an image consists of."""
+    record = image.record
+    named = (image.id, *record.manifests, *record.blobs, *(layer.digest for layer in record.layers))
+    return tuple(dict.fromkeys(named))
 
 
 def stored(images: Images, digest: str, diff_id: str, keep: Callable[[str], None]) -> StoredLayer:
@@ -179,6 +164,7 @@ def _committed(images: Images, parent: Image | None, defaults: ContainerDefaults
         "rootfs": {"type": "layers", "diff_ids": list(parent.diff_ids) if parent else []},
         "history": [*(parent.history if parent else ()), history],
     }
+    config.pop("comment", None)  # the parent's own
     if step.author:
         config["author"] = step.author
     return config

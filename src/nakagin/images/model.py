@@ -6,10 +6,11 @@ Values only; `library` makes them and everybody reads them.
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from nakagin.spec.image import MEDIA_DOCKER_LAYER, MEDIA_DOCKER_LAYER_GZIP, MEDIA_LAYER, MEDIA_LAYER_GZIP
 from nakagin.spec.platform import Platform
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from nakagin.spec.digest import ChainID
     from nakagin.spec.image import ContainerDefaults, Healthcheck, History, ImageConfig
 
+_OCI = {MEDIA_DOCKER_LAYER: MEDIA_LAYER, MEDIA_DOCKER_LAYER_GZIP: MEDIA_LAYER_GZIP}
 NEVER = "0001-01-01T00:00:00Z"
 """How Go, and therefore Docker, writes a time that is not known."""
 
@@ -30,16 +32,48 @@ class StoredLayer(msgspec.Struct, frozen=True):
     size: int
     media_type: str
 
+    @property
+    def oci_type(self) -> str:
+        """Its media type in an OCI manifest, also where it came in Docker's form: readers refuse a mixture."""
+        return _OCI.get(self.media_type, self.media_type)
+
 
 class ImageRecord(msgspec.Struct, frozen=True):
-    """What the records keep of an image beyond its config blob. Times are RFC 3339 in UTC."""
+    """What the records keep of an image beyond its config blob. Times are RFC 3339 in UTC.
+
+    `boot` is the boot in which it came in, until its blobs are known to be on disk; then "".
+    """
 
     layers: tuple[StoredLayer, ...]
     added: str
     parent: str = ""
     tagged: str = NEVER
     manifests: dict[str, str] = {}
-    """Manifest digest -> its media type, for manifests whose bytes are kept as blobs (pulled images)."""
+    """Manifest digest -> its media type, for manifests whose bytes are kept as blobs."""
+    blobs: tuple[str, ...] = ()
+    """The blobs that those manifests name."""
+    origins: dict[str, str] = {}
+    """Full tag -> the digest of the manifest that it came by, which is the one to push again."""
+    used: str = NEVER
+    """When a container last started from it."""
+    boot: str = ""
+
+
+class IndexRecord(msgspec.Struct, frozen=True):
+    """An index (several platforms of one image) whose bytes are kept as a blob; names may lead to it."""
+
+    media_type: str
+    images: dict[str, str] = {}
+    """Manifest digest -> image id, for the platforms that are here."""
+    blobs: tuple[str, ...] = ()
+    """Other blobs to keep for its sake: nested indexes, attestations."""
+
+
+class Document(NamedTuple):
+    """A manifest or index as it came."""
+
+    media_type: str
+    data: bytes
 
 
 class Image(msgspec.Struct, frozen=True):
@@ -57,6 +91,12 @@ class Image(msgspec.Struct, frozen=True):
     """Familiar form, sorted: busybox:latest."""
     repo_digests: tuple[str, ...] = ()
     """Familiar form, sorted: busybox@sha256:..."""
+    index: str = ""
+    """The digest of the index through which its names lead here; "" where they lead to it alone."""
+    secondary: bool = False
+    """Whether the names lead to another platform of that index first."""
+    damage: str = ""
+    """What is lost of it, so that nothing can be started from it; then its `config` may be a stand-in."""
 
     # --- The document
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from nakagin.images.index import Index
     from nakagin.images.model import Image
+    from nakagin.spec.platform import Platform
     from nakagin.storage.records import Hold, Records
 
 
@@ -24,6 +25,7 @@ class Removal:
         self._records = records
         self._is_running = is_running
         self.lines: list[dict[str, str]] = []
+        self._siblings: list[Image] = []
         self.deleted = False
 
     def remove(self, text: str, *, force: bool, prune: bool) -> None:
@@ -31,11 +33,13 @@ class Removal:
         image = self._index.resolve(text)
         names = self._index.names_of(image.id)
         given = _given(text, image, names)
+        self._siblings = self._index.siblings(image.id)
         with self._records.transaction():
             if given is not None:
                 self._by_name(image, given, names, text, force=force, prune=prune)
             else:
                 self._by_id(image, names, force=force, prune=prune)
+            self._index.drop_unnamed()
 
     def _by_name(
         self,
@@ -94,15 +98,41 @@ class Removal:
         return None
 
     def _delete(self, image: Image, *, prune: bool) -> None:
+        """Delete an image, the other platforms of it that nothing else names or uses, and nameless parents."""
+        siblings, self._siblings = self._siblings, []
         self._index.forget(image.id)
         self.lines.append({"Deleted": image.id})
         self.deleted = True
+        for other in siblings:
+            known = self._index.find(other.id)
+            if (
+                known
+                and not self._index.names_of(other.id)
+                and self._obstacle(known, force=False, names=()) is None
+            ):
+                self._index.forget(other.id)
+                self.lines.append({"Deleted": other.id})
         parent = image.record.parent
         if not prune or not parent:
             return
-        above = next((other for other in self._index.all() if other.id == parent), None)
+        above = self._index.find(parent)
         if above and above.dangling and self._obstacle(above, force=False, names=()) is None:
             self._delete(above, prune=True)
+
+    def remove_platform(self, text: str, platform: Platform, *, force: bool) -> None:
+        """Remove one platform of an image; its names stay with the others. Raises NotFound or Conflict."""
+        image = self._index.resolve(text, platform)
+        if not self._index.siblings(image.id):
+            raise Conflict(
+                f"conflict: unable to delete {_short(image.id)} (cannot be forced) - "
+                f"{platform} is the only platform of {text} here",
+                hint="remove the image without --platform",
+            )
+        if obstacle := self._obstacle(image, force=force, names=()):
+            raise obstacle
+        self._index.forget(image.id)
+        self.lines.append({"Deleted": image.id})
+        self.deleted = True
 
 
 def _given(text: str, image: Image, names: Sequence[Reference]) -> Reference | None:

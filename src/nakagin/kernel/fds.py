@@ -6,6 +6,7 @@ a subclass, so both kinds may be passed in.
 
 from __future__ import annotations
 
+import errno
 import os
 from _socket import CMSG_SPACE, MSG_CMSG_CLOEXEC, SCM_RIGHTS, SOL_SOCKET
 
@@ -20,9 +21,31 @@ if TYPE_CHECKING:
 _HIGHEST = 0xFFFFFFFF
 
 
-def close_range(first: int, last: int = _HIGHEST, *, on_exec: bool = False) -> None:
-    """Close all descriptors from `first` to `last`; with `on_exec` only mark them close-on-exec."""
-    syscall(abi.NR_CLOSE_RANGE, first, last, abi.CLOSE_RANGE_CLOEXEC if on_exec else 0)
+def close_range(first: int, last: int = _HIGHEST) -> None:
+    """Close all descriptors from `first` to `last`."""
+    syscall(abi.NR_CLOSE_RANGE, first, last, 0)
+
+
+def close_on_exec(first: int) -> None:
+    """Mark all descriptors from `first` on close-on-exec."""
+    try:
+        syscall(abi.NR_CLOSE_RANGE, first, _HIGHEST, abi.CLOSE_RANGE_CLOEXEC)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        _close_on_exec_singly(first)
+
+
+def _close_on_exec_singly(first: int) -> None:
+    """The same before Linux 5.11, where nobody can be asked: /proc may be the container's by now.
+
+    Everything from before the birth was closed (close_all_except), so numbers are low.
+    """
+    for fd in range(first, 1 << 16):
+        try:
+            os.set_inheritable(fd, False)
+        except OSError:
+            pass
 
 
 def close_all_except(keep: Iterable[int]) -> None:

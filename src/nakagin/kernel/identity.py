@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import ctypes
-import os
 import struct
 
 from nakagin.kernel import abi
+from nakagin.kernel.calls import Call
 from nakagin.kernel.libc import fail, function, syscall
 from nakagin.kernel.process import prctl
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 # By number, as in include/uapi/linux/capability.h.
 CAPABILITIES = (
@@ -76,11 +80,11 @@ def own_capabilities() -> CapabilitySets:
     return CapabilitySets(permitted, effective, inheritable)
 
 
-def set_capabilities(sets: CapabilitySets) -> None:
-    """Set the calling thread's three sets (capset(2))."""
+def capability_calls(sets: CapabilitySets) -> list[Call]:
+    """What sets the calling thread's three sets (capset(2))."""
     ordered = (sets.effective, sets.permitted, sets.inheritable)
     words = [mask & 0xFFFFFFFF for mask in ordered] + [mask >> 32 for mask in ordered]
-    syscall(abi.NR_CAPSET, _HEADER, struct.pack("6I", *words))
+    return [Call("set capabilities", abi.NR_CAPSET, _HEADER, struct.pack("6I", *words))]
 
 
 def bounding_mask() -> int:
@@ -100,35 +104,49 @@ def all_capabilities() -> int:
         return (1 << int(file.read()) + 1) - 1
 
 
-def limit_bounding(keep: int, present: int) -> None:
-    """Drop from the bounding set (now `present`) all that is not in `keep`."""
+def bounding_calls(keep: int, present: int) -> list[Call]:
+    """What drops from the bounding set (now `present`) all that is not in `keep`."""
     excess = present & ~keep
-    for number in range(excess.bit_length()):
-        if excess >> number & 1:
-            prctl(abi.PR_CAPBSET_DROP, number)
+    return [
+        Call("limit the bounding set", abi.NR_PRCTL, abi.PR_CAPBSET_DROP, number, 0, 0, 0)
+        for number in range(excess.bit_length())
+        if excess >> number & 1
+    ]
 
 
-def set_ambient(mask: int) -> None:
-    """Make the ambient set exactly `mask`; each must be permitted and inheritable."""
-    prctl(abi.PR_CAP_AMBIENT, abi.PR_CAP_AMBIENT_CLEAR_ALL)
-    for number in range(mask.bit_length()):
-        if mask >> number & 1:
-            prctl(abi.PR_CAP_AMBIENT, abi.PR_CAP_AMBIENT_RAISE, number)
+def ambient_calls(mask: int) -> list[Call]:
+    """What makes the ambient set exactly `mask`; each must be permitted and inheritable."""
+    changes = [(abi.PR_CAP_AMBIENT_CLEAR_ALL, 0)]
+    changes += [
+        (abi.PR_CAP_AMBIENT_RAISE, number) for number in range(mask.bit_length()) if mask >> number & 1
+    ]
+    return [
+        Call("set ambient capabilities", abi.NR_PRCTL, abi.PR_CAP_AMBIENT, deed, number, 0, 0)
+        for deed, number in changes
+    ]
 
 
-def set_ids(uid: int, gid: int, groups: list[int], *, keep_capabilities: bool) -> None:
-    """Become the user: groups, then gid, then uid, because each needs the right that the next gives up."""
-    if keep_capabilities:
-        prctl(abi.PR_SET_KEEPCAPS, 1)
-    try:
-        os.setgroups(groups)
-    except PermissionError:
-        if groups:  # with setgroups denied (user_namespaces(7)) the groups stay what they are
-            raise
-    os.setresgid(gid, gid, gid)
-    os.setresuid(uid, uid, uid)
-    if keep_capabilities:
-        prctl(abi.PR_SET_KEEPCAPS, 0)
+def user_calls(uid: int, gid: int, groups: Sequence[int]) -> list[Call]:
+    """What makes a process the user's, with its capabilities kept for the calls that follow.
+
+    Groups, then gid, then uid, because each needs the right that the next gives up. With setgroups denied
+    (user_namespaces(7)) the groups stay what they are, which is well where none are wanted.
+    """
+    words = f"become user {uid}:{gid}"
+    listed = struct.pack(f"{len(groups)}I", *groups)
+    return [
+        Call(words, abi.NR_PRCTL, abi.PR_SET_KEEPCAPS, 1, 0, 0, 0),
+        Call(words, abi.NR_SETGROUPS, len(groups), listed, may_fail=not groups),
+        Call(words, abi.NR_SETRESGID, gid, gid, gid),
+        Call(words, abi.NR_SETRESUID, uid, uid, uid),
+        Call(words, abi.NR_PRCTL, abi.PR_SET_KEEPCAPS, 0, 0, 0, 0),
+    ]
+
+
+def rlimit_call(number: int, soft: int, hard: int) -> Call:
+    """What sets the calling process's limit; 2**64 - 1 is no limit."""
+    words = f"limit {RLIMITS[number]} to {soft}:{hard}"
+    return Call(words, abi.NR_PRLIMIT64, 0, number, struct.pack("2Q", soft, hard), 0)
 
 
 def get_rlimit(number: int, pid: int = 0) -> tuple[int, int]:

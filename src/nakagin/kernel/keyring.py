@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 
 from nakagin.kernel import abi
-from nakagin.kernel.libc import syscall
+from nakagin.kernel.calls import Call
 
-_SEARCH_BY_USER = 0x00080000
+_SESSION = -3  # KEY_SPEC_SESSION_KEYRING
+# What the kernel gives a session keyring (the possessor all, its user view, read and link), and search by the
+# user, so that processes of the same user can find it.
+_PERMISSIONS = 0x3F13_0000 | 0x0008_0000
 
 
-def join_new_session(name: str) -> None:
-    """Join a new session keyring named `name` that processes of the same user can find. Raises OSError."""
-    key = syscall(abi.NR_KEYCTL, abi.KEYCTL_JOIN_SESSION_KEYRING, os.fsencode(name))
-    buffer = bytes(1024)
-    length = syscall(abi.NR_KEYCTL, abi.KEYCTL_DESCRIBE, key, buffer, len(buffer))
-    permissions = int(buffer[: length - 1].split(b";")[3], 16)
-    syscall(abi.NR_KEYCTL, abi.KEYCTL_SETPERM, key, permissions | _SEARCH_BY_USER)
+def session_calls(name: str) -> list[Call]:
+    """What gives the calling process a new session keyring named `name`."""
+    words = "join a session keyring"
+    return [
+        Call(words, abi.NR_KEYCTL, abi.KEYCTL_JOIN_SESSION_KEYRING, os.fsencode(name)),
+        Call(words, abi.NR_KEYCTL, abi.KEYCTL_SETPERM, _SESSION, _PERMISSIONS),
+    ]

@@ -96,6 +96,48 @@ def children_in_pid_namespace(fd: int) -> _Visit:
     return _Visit(fd, abi.CLONE_NEWPID, "pid")
 
 
+class Home:
+    """The namespaces that this process, of one thread, belongs to; from here it can go away and come back."""
+
+    __slots__ = ("_files",)
+
+    def __init__(self) -> None:
+        self._files = {
+            flag: os.open(f"/proc/self/ns/{file}", os.O_RDONLY | os.O_CLOEXEC)
+            for flag, file in KINDS.values()
+            if flag not in (abi.CLONE_NEWUSER, abi.CLONE_NEWTIME)  # left for good only
+        }
+
+    def away(self, pidfd: int, flags: int) -> _Away:
+        """In this `with` block the namespaces in `flags` (CLONE_NEW*) are those of the process `pidfd`.
+
+        The pid namespace is that of children made and of procfs mounted, not this process's own.
+        """
+        return _Away(pidfd, flags, self._files)
+
+
+class _Away:
+    __slots__ = ("_files", "_flags", "_pidfd")
+
+    def __init__(self, pidfd: int, flags: int, files: dict[int, int]) -> None:
+        self._pidfd = pidfd
+        self._flags = flags
+        self._files = files
+
+    def __enter__(self) -> None:
+        setns(self._pidfd, self._flags)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for flag, file in self._files.items():
+            if self._flags & flag:
+                try:
+                    setns(file, flag)
+                except OSError:
+                    os._exit(1)  # lost in a container: nothing may be done by this process any more
+
+
 class _NewTime:
     """Children made in the block are born into a new time namespace; its offsets are written before."""
 

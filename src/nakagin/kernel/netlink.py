@@ -29,11 +29,15 @@ _NEWADDR, _GETADDR = 20, 22
 _NEWROUTE, _GETROUTE = 24, 26
 
 # <linux/if_link.h>, <linux/if_addr.h>, <linux/rtnetlink.h>
-_IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_MASTER, _IFLA_LINKINFO = 1, 3, 4, 10, 18
+_IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_LINK, _IFLA_MASTER, _IFLA_LINKINFO = 1, 3, 4, 5, 10, 18
 _IFLA_NET_NS_FD = 28
 _INFO_KIND, _INFO_DATA, _INFO_SLAVE_KIND, _INFO_SLAVE_DATA = 1, 2, 4, 5
 _BRPORT_MODE, _BRPORT_ISOLATED = 4, 33
 _VETH_PEER = 1
+_VLAN_ID, _MACVLAN_MODE, _IPVLAN_MODE, _IPVLAN_FLAGS = 1, 1, 1, 2
+_MACVLAN_MODES = {"private": 1, "vepa": 2, "bridge": 4, "passthru": 8}
+_IPVLAN_MODES = {"l2": 0, "l3": 1, "l3s": 2}
+_IPVLAN_FLAG = {"": 0, "bridge": 0, "private": 1, "vepa": 2}
 _IFA_ADDRESS, _IFA_LOCAL, _IFA_BROADCAST, _IFA_FLAGS = 1, 2, 4, 8
 _IFA_F_NODAD = 2
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_TABLE = 1, 4, 5, 15
@@ -135,6 +139,51 @@ def add_veth(name: str, *, peer: str, peer_netns: int, peer_mac: str, master: in
     return Request(f"add veth {name} with peer {peer}", _NEWLINK, _CREATE | _EXCL, body)
 
 
+def _sub_interface(
+    name: str, kind: str, data: bytes, *, parent: int, netns: int = -1, mac: str = "", mtu: int = 0
+) -> Request:
+    """An interface on top of `parent` (an index here), made in the namespace `netns` (-1: here)."""
+    body = _ifinfo.pack(0, 0, 0, 0, 0) + _text(_IFLA_IFNAME, name) + _number(_IFLA_LINK, parent)
+    if mac:
+        body += attribute(_IFLA_ADDRESS, _mac(mac))
+    if mtu:
+        body += _number(_IFLA_MTU, mtu)
+    if netns >= 0:
+        body += _number(_IFLA_NET_NS_FD, netns)
+    information = _text(_INFO_KIND, kind) + attribute(_INFO_DATA | _NESTED, data)
+    body += attribute(_IFLA_LINKINFO | _NESTED, information)
+    return Request(f"add {kind} {name}", _NEWLINK, _CREATE | _EXCL, body)
+
+
+def add_macvlan(name: str, *, parent: int, netns: int, mode: str, mac: str, mtu: int) -> Request:
+    """Make a macvlan interface in another namespace, down; `mode` is bridge, private, vepa or passthru."""
+    data = _number(_MACVLAN_MODE, _MACVLAN_MODES[mode])
+    return _sub_interface(name, "macvlan", data, parent=parent, netns=netns, mac=mac, mtu=mtu)
+
+
+def add_ipvlan(name: str, *, parent: int, netns: int, mode: str, flag: str, mtu: int) -> Request:
+    """Make an ipvlan interface in another namespace, down; `mode` is l2, l3 or l3s. It has its parent's MAC."""
+    data = attribute(_IPVLAN_MODE, struct.pack("=H", _IPVLAN_MODES[mode]))
+    data += attribute(_IPVLAN_FLAGS, struct.pack("=H", _IPVLAN_FLAG[flag]))
+    return _sub_interface(name, "ipvlan", data, parent=parent, netns=netns, mtu=mtu)
+
+
+def add_vlan(name: str, *, parent: int, tag: int) -> Request:
+    """Make the 802.1Q interface for the frames with this tag on `parent`, down."""
+    return _sub_interface(name, "vlan", attribute(_VLAN_ID, struct.pack("=H", tag)), parent=parent)
+
+
+def add_pair(name: str, other: str) -> Request:
+    """Make a veth pair here, both ends down."""
+    peer = _ifinfo.pack(0, 0, 0, 0, 0) + _text(_IFLA_IFNAME, other)
+    information = _text(_INFO_KIND, "veth") + attribute(
+        _INFO_DATA | _NESTED, attribute(_VETH_PEER | _NESTED, peer)
+    )
+    body = _ifinfo.pack(0, 0, 0, 0, 0) + _text(_IFLA_IFNAME, name)
+    body += attribute(_IFLA_LINKINFO | _NESTED, information)
+    return Request(f"add veth {name} with peer {other}", _NEWLINK, _CREATE | _EXCL, body)
+
+
 def set_up(index: int, name: str) -> Request:
     """Bring an interface up."""
     return Request(f"set {name} up", _NEWLINK, 0, _ifinfo.pack(0, 0, index, IFF_UP, IFF_UP))
@@ -144,6 +193,18 @@ def set_master(index: int, name: str, master: int) -> Request:
     """Put an interface on the bridge with index `master`."""
     body = _ifinfo.pack(0, 0, index, 0, 0) + _number(_IFLA_MASTER, master)
     return Request(f"put {name} on a bridge", _NEWLINK, 0, body)
+
+
+def rename(index: int, name: str, wanted: str) -> Request:
+    """Give an interface that is down another name."""
+    body = _ifinfo.pack(0, 0, index, 0, 0) + _text(_IFLA_IFNAME, wanted)
+    return Request(f"rename {name} to {wanted}", _NEWLINK, 0, body)
+
+
+def move(index: int, name: str, netns: int) -> Request:
+    """Put an interface into another network namespace (a file descriptor of it); it is down there."""
+    body = _ifinfo.pack(0, 0, index, 0, 0) + _number(_IFLA_NET_NS_FD, netns)
+    return Request(f"move {name}", _NEWLINK, 0, body)
 
 
 def set_port(name: str, *, hairpin: bool, isolated: bool) -> Request:
@@ -181,7 +242,10 @@ def add_address(index: int, name: str, address: str) -> Request:
 
 
 def add_route(index: int, name: str, destination: str, gateway: str) -> Request:
-    """Route a destination ("default", "0.0.0.0/0", "10.0.0.0/8") through an interface, by a gateway or ""."""
+    """Route a destination ("default", "::/0", "10.0.0.0/8") through an interface, by a gateway or "".
+
+    A default route takes the place of the one that is there; any other must be new.
+    """
     if destination == "default":
         destination = "::/0" if ":" in gateway else "0.0.0.0/0"
     network, _, length = destination.partition("/")
@@ -194,7 +258,7 @@ def add_route(index: int, name: str, destination: str, gateway: str) -> Request:
         body += attribute(_RTA_GATEWAY, _packed(gateway)[1])
     body += _number(_RTA_OIF, index)
     what = f"add route {destination} by {gateway or 'link'} on {name}"
-    return Request(what, _NEWROUTE, _CREATE | _EXCL, body)
+    return Request(what, _NEWROUTE, _CREATE | (_EXCL if int(length) else _REPLACE), body)
 
 
 def encode(requests: Sequence[Request], sequence: int) -> bytes:

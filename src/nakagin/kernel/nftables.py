@@ -14,20 +14,24 @@ import ctypes
 import errno
 import json
 import os
+import select
 import socket
 
 from nakagin.kernel.netlink import attributes, messages
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any, Self
 
 LIBRARY = "libnftables.so.1"
-_OUTPUT_JSON = 1 << 4  # NFT_CTX_OUTPUT_JSON, in <nftables/libnftables.h>
+# NFT_CTX_OUTPUT_JSON and _TERSE, in <nftables/libnftables.h>
+_OUTPUT_JSON, _OUTPUT_TERSE = 1 << 4, 1 << 11
 
 # <linux/netlink.h>, <linux/netfilter/nfnetlink.h>, <linux/netfilter/nf_tables.h>
 _NETFILTER, _GROUP_NFTABLES = 12, 7
 _SUBSYSTEM, _NEWGEN = 10, 15
+_INITIAL_PID_NAMESPACE = 0xEFFFFFFC  # PROC_PID_INIT_INO, <linux/proc_ns.h>
 
 _lock = _thread.allocate_lock()
 _context: _Context | None = None
@@ -36,14 +40,23 @@ _context: _Context | None = None
 _ERRNOS = {os.strerror(each): each for each in (errno.EPERM, errno.ENOENT, errno.EEXIST, errno.EBUSY)}
 
 
+def _library() -> ctypes.CDLL:
+    try:
+        return ctypes.CDLL(LIBRARY)
+    except OSError as error:
+        raise OSError(errno.ENOSYS, f"{LIBRARY} cannot be loaded: {error}") from error
+
+
 class _Context:
-    __slots__ = ("_handle", "_library")
+    __slots__ = ("_free", "_handle", "_library")
 
     def __init__(self) -> None:
-        library = ctypes.CDLL(LIBRARY)
+        self._handle = None
+        library = _library()
         pointer, text, number = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int
         for name, result, arguments in (
             ("nft_ctx_new", pointer, (ctypes.c_uint32,)),
+            ("nft_ctx_free", None, (pointer,)),
             ("nft_ctx_buffer_output", number, (pointer,)),
             ("nft_ctx_buffer_error", number, (pointer,)),
             ("nft_ctx_output_set_flags", None, (pointer, ctypes.c_uint)),
@@ -55,22 +68,27 @@ class _Context:
             function.restype = result
             function.argtypes = arguments
         self._library = library
+        self._free = library.nft_ctx_free
         self._handle = library.nft_ctx_new(0)
         if not self._handle:
             raise OSError(errno.ENOMEM, "nftables: no context")
         library.nft_ctx_buffer_output(self._handle)
         library.nft_ctx_buffer_error(self._handle)
-        library.nft_ctx_output_set_flags(self._handle, _OUTPUT_JSON)
 
-    def run(self, text: bytes) -> bytes:
+    def __del__(self) -> None:
+        if self._handle:
+            self._free(self._handle)
+
+    def run(self, text: bytes, output: int = _OUTPUT_JSON) -> bytes:
+        self._library.nft_ctx_output_set_flags(self._handle, output)
         status = self._library.nft_run_cmd_from_buffer(self._handle, text)
-        output: bytes = self._library.nft_ctx_get_output_buffer(self._handle) or b""
+        answer: bytes = self._library.nft_ctx_get_output_buffer(self._handle) or b""
         if status:
             error = (self._library.nft_ctx_get_error_buffer(self._handle) or b"").decode(errors="replace")
             line = error.strip().partition("\n")[0].rpartition("Error: ")[2] or "failed"
             number = next((code for words, code in _ERRNOS.items() if words in line), errno.EINVAL)
             raise OSError(number, f"nftables: {line}")
-        return output
+        return answer
 
 
 def run(commands: str) -> dict[str, Any]:
@@ -78,24 +96,28 @@ def run(commands: str) -> dict[str, Any]:
 
     Raises OSError with nft's words; with ENOSYS where the library is not installed.
     """
+    output = _perform(commands, _OUTPUT_JSON)
+    answer: dict[str, Any] = json.loads(output) if output.strip() else {}
+    return answer
+
+
+def show(table: str) -> str:
+    """An inet table as nft writes it, without what is in its maps and sets. Raises as `run` does."""
+    return _perform(f"list table inet {table}", _OUTPUT_TERSE).decode(errors="replace")
+
+
+def _perform(commands: str, output: int) -> bytes:
     global _context
     with _lock:
         if _context is None:
-            try:
-                _context = _Context()
-            except OSError as error:
-                if error.errno is not None:
-                    raise
-                raise OSError(errno.ENOSYS, f"{LIBRARY} cannot be loaded: {error}") from error
-        output = _context.run(commands.encode())
-    answer: dict[str, Any] = json.loads(output) if output.strip() else {}
-    return answer
+            _context = _Context()
+        return _context.run(commands.encode(), output)
 
 
 class Watch:
     """Changes of one table by other processes, from the kernel's own announcements; a context manager."""
 
-    __slots__ = ("_relevant", "_socket", "_table")
+    __slots__ = ("_own", "_relevant", "_socket", "_table")
 
     def __init__(self, table: str) -> None:
         self._table = table.encode() + b"\0"
@@ -104,6 +126,21 @@ class Watch:
             socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK, _NETFILTER
         )
         self._socket.bind((0, 1 << (_GROUP_NFTABLES - 1)))
+        # Announcements name their maker as the initial pid namespace numbers it.
+        initial = os.stat("/proc/self/ns/pid").st_ino == _INITIAL_PID_NAMESPACE
+        self._own = os.getpid() if initial else self._learn_own_number()
+
+    def _learn_own_number(self) -> int:
+        """What we are called there: the maker of a change that only we can have made. 0 where it is not told."""
+        mine = b"nakagin_" + os.urandom(6).hex().encode()
+        run(f"add table inet {mine.decode()}\ndelete table inet {mine.decode()}\n")
+        seen = False
+        while select.select([self._socket], [], [], 1)[0]:
+            for kind, attrs in self._announcements():
+                seen = seen or attrs.get(1) == mine + b"\0"
+                if seen and kind == _NEWGEN:
+                    return _maker(attrs)
+        return 0
 
     def __enter__(self) -> Self:
         return self
@@ -117,24 +154,31 @@ class Watch:
     def foreign_change(self) -> bool:
         """Read what was announced; whether a finished transaction of somebody else touched the table."""
         foreign = False
+        try:
+            for kind, attrs in self._announcements():
+                if kind != _NEWGEN:
+                    self._relevant = self._relevant or attrs.get(1) == self._table
+                    continue
+                foreign = foreign or (self._relevant and _maker(attrs) != self._own)
+                self._relevant = False
+        except OSError as error:
+            if error.errno != errno.ENOBUFS:
+                raise
+            return True  # announcements were lost: assume the worst
+        return foreign
+
+    def _announcements(self) -> Iterator[tuple[int, dict[int, bytes]]]:
+        """What has come: kinds (NFT_MSG_*) and attributes. A transaction ends with NEWGEN."""
         while True:
             try:
                 data = self._socket.recv(1 << 18)
             except BlockingIOError:
-                return foreign
-            except OSError as error:
-                if error.errno != errno.ENOBUFS:
-                    raise
-                foreign = True  # announcements were lost: assume the worst
-                continue
+                return
             for kind, _, _, body in messages(data):
-                if kind >> 8 != _SUBSYSTEM:
-                    continue
-                attrs = attributes(body, 4)
-                if kind & 0xFF != _NEWGEN:
-                    self._relevant = self._relevant or attrs.get(1) == self._table
-                    continue
-                # The end of a transaction: its maker's pid is in attribute 2 (NFTA_GEN_PROC_PID).
-                pid = int.from_bytes(attrs.get(2, b""), "big")
-                foreign = foreign or (self._relevant and pid != os.getpid())
-                self._relevant = False
+                if kind >> 8 == _SUBSYSTEM:
+                    yield kind & 0xFF, attributes(body, 4)
+
+
+def _maker(attrs: dict[int, bytes]) -> int:
+    """Whose transaction has ended: NFTA_GEN_PROC_PID."""
+    return int.from_bytes(attrs.get(2, b""), "big")

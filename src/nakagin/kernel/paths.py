@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import ctypes
 import os
+import stat
 import struct
 
 from nakagin.kernel import abi
+from nakagin.kernel.calls import Call
 from nakagin.kernel.libc import fail, function, named, syscall
 
+_FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 _MOST_LINKS = 40  # as the kernel has it (path_resolution(7))
 
 _fstatfs = function("fstatfs", ctypes.c_int, ctypes.c_void_p)
@@ -48,9 +51,9 @@ def ensure_in_root(root_fd: int, path: str, *, directory: bool = True, mode: int
     except FileNotFoundError:
         pass
     parts = [part for part in path.split("/") if part and part != "."]
-    parent = os.dup(root_fd)
     links = 0
-    done: list[str] = []
+    done, parent = _deepest(root_fd, parts[:-1])
+    del parts[: len(done)]
     try:
         while parts:
             part = parts.pop(0)
@@ -78,6 +81,16 @@ def ensure_in_root(root_fd: int, path: str, *, directory: bool = True, mode: int
     return parent
 
 
+def _deepest(root_fd: int, folders: list[str]) -> tuple[list[str], int]:
+    """The last of the folders, if all are there, else none: mostly only the end of a path is to be made."""
+    if folders:
+        try:
+            return folders, open_in_root(root_fd, "/".join(folders), os.O_PATH)
+        except FileNotFoundError:
+            pass
+    return [], os.dup(root_fd)
+
+
 def _dangling(parent: int, name: str) -> str | None:
     """Where the symlink leads that stands in the way; None if it is none."""
     try:
@@ -97,6 +110,39 @@ def _make(parent: int, name: str, directory: bool, mode: int) -> None:
         pass
 
 
+def is_mount_point(name: bytes | str, dir_fd: int | None = None) -> bool:
+    """Whether something is mounted on `name` (in the directory `dir_fd`, where given). FileNotFoundError.
+
+    In every mount namespace, and also where it is of the same device: os.path.ismount sees neither.
+    """
+    folder, last = os.path.split(os.fsdecode(name).rstrip("/"))
+    parent = dir_fd if dir_fd is not None and not folder else os.open(folder or ".", _FOLDER, dir_fd=dir_fd)
+    try:
+        os.close(openat2(parent, last, os.O_PATH | os.O_NOFOLLOW, resolve=abi.RESOLVE_NO_XDEV))
+    except OSError as error:
+        if error.errno == 18:  # EXDEV
+            return True
+        raise
+    finally:
+        if parent != dir_fd:
+            os.close(parent)
+    return False
+
+
+def open_file(dir_fd: int | None, name: bytes | str, flags: int) -> int:
+    """Open the regular file `name` (in the directory `dir_fd`, where given); OSError (EINVAL) for anything else.
+
+    A device or a pipe is never opened, as that does things: whoever can swap the file could make us do them.
+    """
+    found = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=dir_fd)
+    try:
+        if not stat.S_ISREG(os.fstat(found).st_mode):
+            raise OSError(22, "not a file", name)
+        return os.open(f"/proc/self/fd/{found}", flags | os.O_CLOEXEC)
+    finally:
+        os.close(found)
+
+
 def filesystem_magic(fd: int) -> int:
     """The type of the filesystem that `fd` lies on, as statfs(2) numbers it."""
     buffer = ctypes.create_string_buffer(256)
@@ -114,14 +160,22 @@ def open_procfs(path: str = "/proc") -> int:
     return fd
 
 
+_WITHIN_PROC = abi.RESOLVE_BENEATH | abi.RESOLVE_NO_XDEV | abi.RESOLVE_NO_MAGICLINKS
+
+
+def proc_call(words: str, proc_fd: int, path: str, flags: int) -> Call:
+    """What opens a file of the procfs `proc_fd` in another process, as `write_proc` does."""
+    how = struct.pack("3Q", flags | os.O_CLOEXEC, 0, _WITHIN_PROC)
+    return Call(words, abi.NR_OPENAT2, proc_fd, os.fsencode(path), how, len(how))
+
+
 def write_proc(proc_fd: int, path: str, text: str | bytes) -> None:
     """Write a file of the procfs `proc_fd` in one call.
 
     CVE-2025-52881: a mount or symlink over the file would send the write (a security label, a sysctl)
     elsewhere; so no mount point and no magic link may be crossed.
     """
-    resolve = abi.RESOLVE_BENEATH | abi.RESOLVE_NO_XDEV | abi.RESOLVE_NO_MAGICLINKS
-    fd = openat2(proc_fd, path, os.O_WRONLY, 0, resolve)
+    fd = openat2(proc_fd, path, os.O_WRONLY, 0, _WITHIN_PROC)
     try:
         os.write(fd, text.encode() if isinstance(text, str) else text)
     except OSError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import select
 import struct
 
 from nakagin.kernel import abi
@@ -74,6 +75,13 @@ def wait_pidfd(pidfd: int) -> int:
     return info.si_status if info.si_code == os.CLD_EXITED else 128 + info.si_status
 
 
+def has_ended(pidfd: int, patience: int) -> bool:
+    """Whether the process has ended, or does so within `patience` milliseconds. It is not reaped."""
+    poller = select.poll()
+    poller.register(pidfd, select.POLLIN)
+    return bool(poller.poll(patience))
+
+
 def start_ticks(pid: int) -> int:
     """When the process started, in clock ticks since boot: with the pid it names one process for ever.
 
@@ -132,8 +140,11 @@ def set_no_new_privs() -> None:
 
 def set_name(name: str) -> None:
     """The name that ps shows (15 bytes)."""
-    buffer = ctypes.create_string_buffer(os.fsencode(name)[:15])
-    prctl(abi.PR_SET_NAME, ctypes.addressof(buffer))
+    fd = os.open("/proc/self/comm", os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(fd, name.encode()[:15])
+    finally:
+        os.close(fd)
 
 
 def pidfd_getfd(pidfd: int, fd: int) -> int:

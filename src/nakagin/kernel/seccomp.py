@@ -14,6 +14,7 @@ import struct
 from nakagin.errors import Invalid, Unsupported
 
 from .abi import MACHINE, NR_SECCOMP
+from .calls import Call, perform
 from .libc import fail, syscall
 
 TYPE_CHECKING = False
@@ -120,7 +121,7 @@ def compile(section: Seccomp) -> bytes:  # noqa: A001 - the verb of the trade, a
     try:
         for each in architectures:
             if each != _NATIVE:
-                _check(library.seccomp_arch_add(context, each), f"architecture {each:#x}")
+                _check_architecture(each, library.seccomp_arch_add(context, each))
         for index, rule in enumerate(section.get("syscalls") or ()):
             _add(library, context, rule, default, f"linux.seccomp.syscalls[{index}]")
         # A tree of numbers instead of a list: a handful of steps per system call, not hundreds.
@@ -136,26 +137,32 @@ def install(program: bytes, flags: int = 0) -> int:
 
     Returns the listener's file descriptor with NEW_LISTENER among `flags`, else 0. Raises OSError.
     """
+    return perform(install_calls(program, flags))
+
+
+def install_calls(program: bytes, flags: int) -> list[Call]:
+    """What `install` does, for another process."""
     if flags & NEW_LISTENER and flags & FLAGS["SECCOMP_FILTER_FLAG_TSYNC"]:
         flags |= _TSYNC_ESRCH  # without it the answer could be a thread id or a descriptor
-    code = ctypes.create_string_buffer(program, len(program))
-    head = struct.pack("@HP", len(program) // 8, ctypes.addressof(code))
-    return syscall(NR_SECCOMP, _SET_MODE_FILTER, flags, ctypes.create_string_buffer(head, len(head)))
+    # struct sock_fprog: the number of instructions, padding, and where they are
+    words = "install the seccomp filter"
+    return [Call(words, NR_SECCOMP, _SET_MODE_FILTER, flags, [len(program) // 8, program])]
 
 
 def install_flags(section: Seccomp) -> int:
     """The flags of `install` for a section. Raises Invalid for an unknown word.
 
     Without any, speculation stays allowed: the mitigation would slow the whole container down for what a
-    filter does not protect from (the kernel's own default since 5.16). A NOTIFY action asks for a listener.
+    filter does not protect from (the kernel's own default since 5.16). A NOTIFY action asks for a listener; without
+    one the kernel refuses the flag that is about waiting for it.
     """
     names = section.get("flags")
     flags = FLAGS["SECCOMP_FILTER_FLAG_SPEC_ALLOW"] if names is None else 0
     for name in names or ():
         flags |= _word(FLAGS, name, "flags")
     if any(rule.get("action") == "SCMP_ACT_NOTIFY" for rule in section.get("syscalls") or ()):
-        flags |= NEW_LISTENER
-    return flags
+        return flags | NEW_LISTENER
+    return flags & ~FLAGS["SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"]
 
 
 def supported_flags() -> list[str]:
@@ -238,6 +245,20 @@ def _comparisons(arguments: list[SeccompArg]) -> ctypes.Array[_Comparison] | Non
         target.first = each.get("value", 0)
         target.second = each.get("valueTwo", 0)
     return array
+
+
+def _check_architecture(architecture: int, answer: int) -> None:
+    if answer < 0:
+        name = next(name for name, number in ARCHITECTURES.items() if number == architecture)
+        cause = (
+            "its byte order is not this machine's"
+            if answer == -errno.EDOM
+            else "this version does not know it"
+        )
+        raise Invalid(
+            f"libseccomp cannot add {name}: {cause}",
+            where="linux.seccomp.architectures", hint="name only what programs of this machine can be",
+        )  # fmt: skip
 
 
 def _check(answer: int, what: str, where: str = "linux.seccomp") -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nakagin.errors import Invalid
 from nakagin.kernel import abi
-from nakagin.kernel.libc import syscall
+from nakagin.kernel.calls import Call
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,21 +15,23 @@ else:
 # The C library keeps these for itself and hides them from sigaction(3) and sigprocmask(3).
 _RESERVED = (32, 33)
 
-__all__ = ["hold_back", "number_of", "release", "restore_defaults", "table"]
+__all__ = ["default_calls", "hold_back", "number_of", "release", "table"]
 
 
-def restore_defaults() -> None:
-    """Undo what an executed program would inherit: ignored signals (Python ignores SIGPIPE), blocked ones."""
-    for number in range(1, table.NSIG):
-        if number in _RESERVED:
-            syscall(abi.NR_RT_SIGACTION, number, bytes(32), None, 8)
-        elif table.getsignal(number) == table.SIG_IGN:
-            table.signal(number, table.SIG_DFL)
-    syscall(abi.NR_RT_SIGPROCMASK, table.SIG_SETMASK, bytes(8), None, 8)
+def default_calls() -> list[Call]:
+    """What undoes for a child what it would inherit: ignored signals (Python ignores SIGPIPE), blocked ones."""
+    words = "restore the signals"
+    ignored = [
+        number
+        for number in range(1, table.NSIG)
+        if number in _RESERVED or table.getsignal(number) == table.SIG_IGN
+    ]
+    calls = [Call(words, abi.NR_RT_SIGACTION, number, bytes(32), 0, 8) for number in ignored]
+    return [*calls, Call(words, abi.NR_RT_SIGPROCMASK, table.SIG_SETMASK, bytes(8), 0, 8)]
 
 
 def hold_back() -> None:
-    """Block all signals; they wait until `release`, or in a new program until `restore_defaults`."""
+    """Block all signals; they wait until `release`, or in a new program by `default_calls`."""
     table.pthread_sigmask(table.SIG_BLOCK, table.valid_signals())
 
 

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 _ZYGOTE = "import sys; sys.path.insert(0, {root!r}); from nakagin.monitor.zygote import main; main({fd})"
 
 
+# A monitor that takes longer than so many seconds to take the cgroup away of a container that has ended hangs.
+_CLEARING = 10.0
+
+
 async def _send(sock: socket.socket, message: Message, fds: Sequence[int] = ()) -> None:
     loop = asyncio.get_running_loop()
     while True:
@@ -32,11 +36,11 @@ async def _send(sock: socket.socket, message: Message, fds: Sequence[int] = ()) 
             protocol.send(sock, message, fds)
         except BlockingIOError:
             writable = loop.create_future()
-            loop.add_writer(sock, writable.set_result, None)
+            loop.add_writer(sock.fileno(), writable.set_result, None)
             try:
                 await writable
             finally:
-                loop.remove_writer(sock)
+                loop.remove_writer(sock.fileno())
         else:
             return
 
@@ -44,8 +48,10 @@ async def _send(sock: socket.socket, message: Message, fds: Sequence[int] = ()) 
 class Monitor:
     """A connection to one container's monitor.
 
-    `on_event` gets each event as a dict: "oom", "exec-exit" {exec_id, exit_code}, "exit" {exit_code,
+    `on_event` gets each event as a dict: "oom", "exec-exit" {exec_id, exit_code}, after `connect` perhaps
+    "execs" [{exec_id, pid, wanted, exit_code or None}], "exit" {exit_code,
     oom_killed, started_at, finished_at, error} and, where the connection ended without "exit", "lost".
+    After "exit" the monitor still clears up; `cleared` tells when.
     """
 
     def __init__(self, sock: socket.socket, on_event: OnEvent) -> None:
@@ -55,11 +61,13 @@ class Monitor:
         self._numbers = itertools.count(1)
         self._replies: dict[int, asyncio.Future[Message]] = {}
         self._first: asyncio.Future[Message] = self._loop.create_future()
+        self._cleared: asyncio.Future[bool] = self._loop.create_future()
         self._ended = False
         self.pid = 0
         self.started_at = ""
         sock.setblocking(False)
-        self._loop.add_reader(sock, self._on_readable)
+        # By number: asked for a socket that it does not know, asyncio's selector describes it at length.
+        self._loop.add_reader(sock.fileno(), self._on_readable)
 
     @classmethod
     async def connect(cls, run_dir: str, on_event: OnEvent) -> Monitor:
@@ -117,7 +125,7 @@ class Monitor:
                 self._on_end()
                 return
             self._on_message(received[0])
-            if self._ended:
+            if self._cleared.done():
                 return
 
     def _on_message(self, message: Message) -> None:
@@ -128,13 +136,21 @@ class Monitor:
         elif message["event"] in {"started", "failed"}:
             if not self._first.done():
                 self._first.set_result(message)
+            if message["event"] == "failed":
+                self._end()  # there is no container to be lost: by then another attempt may have one
+        elif message["event"] == "cleared":
+            self._cleared.set_result(True)
+            self.close()
         else:
             if message["event"] == "exit":
-                self.close()
+                self._end()
             self._on_event(message)
 
     def _on_end(self) -> None:
+        ended = self._ended
         self.close()
+        if ended:
+            return
         if not self._first.done() and not self.pid:
             self._first.set_result(
                 {
@@ -152,13 +168,26 @@ class Monitor:
         """Whether the connection is over: the container has stopped, or its monitor was killed."""
         return self._ended
 
+    async def cleared(self) -> bool:
+        """Wait, after "exit", until nothing of the container is left; False where the monitor died before."""
+        try:
+            return await asyncio.wait_for(asyncio.shield(self._cleared), _CLEARING)
+        except TimeoutError:
+            self.close()
+            return False
+
     def close(self) -> None:
         """End the connection; the container runs on."""
-        if self._ended:
+        self._end()
+        if self._sock.fileno() < 0:
             return
-        self._ended = True
-        self._loop.remove_reader(self._sock)
+        self._loop.remove_reader(self._sock.fileno())
         self._sock.close()
+        if not self._cleared.done():
+            self._cleared.set_result(False)
+
+    def _end(self) -> None:
+        self._ended = True
         for reply in self._replies.values():
             if not reply.done():
                 reply.set_exception(Unavailable("the container's monitor has ended"))
@@ -196,11 +225,11 @@ class Zygote:
         assert self._sock is not None
         loop = asyncio.get_running_loop()
         readable = loop.create_future()
-        loop.add_reader(self._sock, readable.set_result, None)
+        loop.add_reader(self._sock.fileno(), readable.set_result, None)
         try:
             await readable
         finally:
-            loop.remove_reader(self._sock)
+            loop.remove_reader(self._sock.fileno())
         if protocol.receive(self._sock) is None:
             raise Unavailable("the zygote did not start", hint="its error is in the engine's log")
 
@@ -222,7 +251,8 @@ class Zygote:
 
     async def _hand_over(self, request: Message, fds: list[int]) -> None:
         async with self._lock:
-            if self._sock is None:
+            if self._sock is None or self._has_died():
+                await self.stop()
                 await self.start()
             assert self._sock is not None
             try:
@@ -231,6 +261,13 @@ class Zygote:
                 await self.stop()
                 await self.start()
                 await _send(self._sock, {"kind": "launch", **request}, fds)
+
+    def _has_died(self) -> bool:
+        """Whether the zygote is dead: the midwife, who holds the other end of the socket, may not know yet."""
+        try:
+            return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        except ChildProcessError:
+            return True
 
     async def stop(self) -> None:
         """End the zygote; monitors live on."""

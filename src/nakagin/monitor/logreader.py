@@ -2,6 +2,7 @@
 
 Nothing is scanned from the start: `tail` counts lines backwards from the end, `since` searches by halves.
 All files are opened before the first is read, so that a rotation meanwhile neither loses nor repeats a line.
+Compressed ones are unpacked into memory for that. As times always rise, the last time says what has been read.
 """
 
 from __future__ import annotations
@@ -10,32 +11,62 @@ import asyncio
 import json
 import os
 import time
+import zlib
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
-from nakagin.kernel import inotify
+import msgspec
+
 from nakagin.monitor.logfile import timestamp
+from nakagin.monitor.logwatch import watcher
 
-_BLOCK = 64 * 1024
+_BLOCK = 256 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One piece of output: RFC 3339 time with nine digits, "stdout" or "stderr", the bytes as they came."""
+class Entry(msgspec.Struct, frozen=True):
+    """One piece of output: RFC 3339 time with nine digits, "stdout" or "stderr", the bytes as they came.
+
+    `attributes` are the labels, variables and the tag that the log's options ask for.
+    """
 
     time: str
     stream: str
     data: bytes
+    attributes: dict[str, str] | None = None
+
+
+class _Line(msgspec.Struct):
+    """A line as it is stored."""
+
+    log: str
+    stream: str
+    time: str
+    attrs: dict[str, str] | None = None
+
+
+_decoder = msgspec.json.Decoder(_Line)
 
 
 def parse(line: bytes) -> Entry | None:
     """The entry of one log line; None where the line is torn (its writer was killed) or foreign."""
     try:
+        # Slower than the decoder above, but it takes the lone surrogates that stand for bytes beyond UTF-8.
         document = json.loads(line)
         data = document["log"].encode("utf-8", "surrogateescape")
-        return Entry(document["time"], document["stream"], data)
+        return Entry(document["time"], document["stream"], data, document.get("attrs"))
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
+
+
+def _parse_all(block: bytes) -> list[Entry]:
+    """The entries of a block of whole lines."""
+    try:
+        return [
+            Entry(line.time, line.stream, line.log.encode(), line.attrs)
+            for line in _decoder.decode_lines(block)
+        ]
+    except (msgspec.MsgspecError, UnicodeError):
+        return [entry for line in block.split(b"\n") if (entry := parse(line)) is not None]
 
 
 class Reader:
@@ -49,62 +80,60 @@ class Reader:
         self._path = path
         self._until = until
         self._since = since
-        self._fds = _open_all(path)
+        self._read_until = self._skip_until = ""
+        self._files = _open_newer(path).files
         self._rest = b""
         self._place(since, tail)
 
     def _place(self, since: str, tail: int | None) -> None:
         """Drop the files, and skip the bytes, that lie before the first wanted line."""
-        places = [0] * len(self._fds)
-        if since:
-            places = [_first_since(fd, since) for fd in self._fds]
+        fds = [file.fd for file in self._files]
+        places = [_first_since(fd, since) if since else 0 for fd in fds]
         if tail is not None:
-            places = _last_lines(self._fds, places, tail, self._until)
-        for fd, place in zip(self._fds, places, strict=True):
+            places = _last_lines(fds, places, tail, self._until)
+        for fd, place in zip(fds, places, strict=True):
             os.lseek(fd, place, os.SEEK_SET)
 
     def __iter__(self) -> Iterator[Entry]:
-        while self._fds:
-            yield from self._read_file(self._fds[0])
-            if len(self._fds) == 1:
+        while self._files:
+            yield from self._read_file(self._files[0].fd)
+            if len(self._files) == 1:
                 return
-            os.close(self._fds.pop(0))
+            os.close(self._files.pop(0).fd)
             self._rest = b""
 
     def _read_file(self, fd: int) -> Iterator[Entry]:
         while data := os.read(fd, _BLOCK):
-            *lines, self._rest = (self._rest + data).split(b"\n")
-            for line in lines:
-                entry = parse(line)
-                if entry is None or entry.time < self._since:
+            whole, newline, rest = (self._rest + data).rpartition(b"\n")
+            self._rest = rest
+            if not newline:
+                continue
+            for entry in _parse_all(whole):
+                if entry.time < self._since or entry.time <= self._skip_until:
                     continue
+                self._read_until = entry.time
                 if self._until and entry.time > self._until:
                     continue
                 yield entry
 
     def resume(self) -> Iterator[Entry]:
-        """The entries written since the last one was given, across rotation and truncation."""
+        """The entries written since the last one was given, across rotation, compression and `clear`."""
+        # The file at hand to its end first: what is found after that is newer.
+        yield from self
         self._catch_up()
         yield from self
 
     def _catch_up(self) -> None:
-        newer = _open_all(self._path)
-        if not self._fds:
-            self._fds = newer
-            return
-        last = os.fstat(self._fds[-1])
-        known = next((i for i, fd in enumerate(newer) if os.path.sameopenfile(fd, self._fds[-1])), -1)
-        for fd in newer[: known + 1]:
-            os.close(fd)
-        self._fds += newer[known + 1 :]
-        if last.st_size < os.lseek(self._fds[0], 0, os.SEEK_CUR):
-            os.lseek(self._fds[0], 0, os.SEEK_SET)
-            self._rest = b""
+        known = self._files[-1].identity if self._files else None
+        found = _open_newer(self._path, known, self._read_until)
+        if known is not None and not found.complete:  # the one at hand is gone, or compressed meanwhile
+            self._skip_until = self._read_until
+        self._files += found.files
 
     def close(self) -> None:
         """Release the files; a second call does nothing."""
-        while self._fds:
-            os.close(self._fds.pop())
+        while self._files:
+            os.close(self._files.pop().fd)
 
 
 async def follow(
@@ -112,70 +141,127 @@ async def follow(
 ) -> AsyncIterator[Entry]:
     """The log's entries, then each new one as it is written, until `ended` is set and all has been given."""
     reader = Reader(path, since=since, until=until, tail=tail)
-    directory = os.path.dirname(path)
-    watch = inotify.watch(directory, inotify.MODIFY | inotify.CREATE | inotify.MOVED_TO)
     try:
-        for entry in reader:
-            yield entry
-        while True:
-            # Asked before reading: what is written after that is caught by this read or the next event.
-            over = ended.is_set()
-            for entry in reader.resume():
+        with watcher().changes(os.path.dirname(path)) as changed:
+            for entry in reader:
                 yield entry
-            if over or (until and timestamp(time.time_ns()) > until):
-                return
-            await _changed(watch, ended)
+            while True:
+                # Asked before reading: what is written after that is caught by this read or the next event.
+                over = ended.is_set()
+                changed.clear()
+                for entry in reader.resume():
+                    yield entry
+                if over or (until and timestamp(time.time_ns()) > until):
+                    return
+                await _either(changed, ended)
     finally:
         reader.close()
-        os.close(watch)
 
 
-async def _changed(watch: int, ended: asyncio.Event) -> None:
-    loop = asyncio.get_running_loop()
-    readable = loop.create_future()
-
-    def on_readable() -> None:
-        loop.remove_reader(watch)
-        readable.set_result(None)
-
-    loop.add_reader(watch, on_readable)
-    over = asyncio.ensure_future(ended.wait())
+async def _either(changed: asyncio.Event, ended: asyncio.Event) -> None:
+    both = [asyncio.ensure_future(each.wait()) for each in (changed, ended)]
     try:
-        await asyncio.wait({readable, over}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        loop.remove_reader(watch)
-        over.cancel()
-        readable.cancel()
-    try:
-        while os.read(watch, _BLOCK):
-            pass
-    except BlockingIOError:
-        pass
+        for each in both:
+            each.cancel()
 
 
-def _open_all(path: str) -> list[int]:
-    """Descriptors of the existing files of the log, oldest first."""
+class _File(NamedTuple):
+    """An open file of the log; `identity` is that of the file on disk, also where `fd` is an unpacked copy."""
+
+    fd: int
+    identity: tuple[int, int]
+
+
+class _Found(NamedTuple):
+    """Files of a log, oldest first; `complete` where they go on right behind the known one."""
+
+    files: list[_File]
+    complete: bool
+
+
+def _open_newer(path: str, known: tuple[int, int] | None = None, read_until: str = "") -> _Found:
+    """The files of the log that are newer than the `known` one, or than the time `read_until`."""
     while True:
-        fds = _try_open_all(path)
-        # A rotation between two opens shows as the same file twice; then the names are read again.
-        seen = {(status.st_dev, status.st_ino) for status in map(os.fstat, fds)}
-        if len(seen) == len(fds):
-            return fds
-        for fd in fds:
-            os.close(fd)
+        found = _try_open(path, known, read_until)
+        # A rotation between two opens shows as the same file twice, or as a gap; then the names are read again.
+        if found is not None and len({file.identity for file in found.files}) == len(found.files):
+            return found
+        for file in found.files if found else ():
+            os.close(file.fd)
 
 
-def _try_open_all(path: str) -> list[int]:
-    fds: list[int] = []
+def _try_open(path: str, known: tuple[int, int] | None, read_until: str) -> _Found | None:
+    files: list[_File] = []
     number = 0
     while True:
-        name = f"{path}.{number}" if number else path
-        try:
-            fds.insert(0, os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW))
-        except FileNotFoundError:
+        file = _open(f"{path}.{number}" if number else path)
+        if file is None:
+            if number and not _exists(f"{path}.{number + 1}"):
+                return _Found(files, False)
             if number:
-                return fds
+                for each in files:
+                    os.close(each.fd)
+                return None
+        elif file.identity == known or (number and read_until and _ends_before(file.fd, read_until)):
+            os.close(file.fd)
+            return _Found(files, file.identity == known)
+        else:
+            files.insert(0, file)
         number += 1
+
+
+def _exists(name: str) -> bool:
+    return os.path.exists(name) or os.path.exists(name + ".gz")
+
+
+def _open(name: str) -> _File | None:
+    """The file of that name, or its compressed form, unpacked; None where there is neither."""
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
+    try:
+        fd = os.open(name, flags)
+        return _File(fd, _identity(fd))
+    except FileNotFoundError:
+        pass
+    try:
+        packed = os.open(name + ".gz", flags)
+    except FileNotFoundError:
+        return None
+    try:
+        return _File(_unpacked(packed), _identity(packed))
+    finally:
+        os.close(packed)
+
+
+def _identity(fd: int) -> tuple[int, int]:
+    status = os.fstat(fd)
+    return status.st_dev, status.st_ino
+
+
+def _unpacked(packed: int) -> int:
+    unpacker = zlib.decompressobj(wbits=31)
+    fd = os.memfd_create("log", os.MFD_CLOEXEC)
+    try:
+        with open(fd, "wb", closefd=False) as file:
+            while data := os.read(packed, 1 << 18):
+                file.write(unpacker.decompress(data))
+            file.write(unpacker.flush())
+    except zlib.error:
+        pass  # damaged: what could be unpacked is shown
+    os.lseek(fd, 0, os.SEEK_SET)
+    return fd
+
+
+def _ends_before(fd: int, moment: str) -> bool:
+    """Whether all of a file has been read when `moment` was the last time that was read."""
+    size = os.fstat(fd).st_size
+    start = max(0, size - _BLOCK)
+    for line in reversed(os.pread(fd, size - start, start).splitlines()):
+        entry = parse(line)
+        if entry is not None:
+            return entry.time <= moment
+    return False
 
 
 def _first_since(fd: int, since: str) -> int:

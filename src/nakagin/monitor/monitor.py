@@ -1,4 +1,4 @@
-"""The monitor: lives as long as its container, owns its streams, log, exit code and nothing else.
+"""The monitor: serves one container as long as that lives, owns its streams, log, exit code and nothing else.
 
 It depends on no engine: it answers whoever connects to `monitor.sock`, and writes `exit.json` before it
 tells anybody. One thread, one epoll loop, no imports after the fork.
@@ -6,122 +6,149 @@ tells anybody. One thread, one epoll loop, no imports after the fork.
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 import socket
-import sys
 import time
 
+from nakagin.cgroups.group import Group
 from nakagin.errors import Conflict, Invalid, NakaginError, NotFound
 from nakagin.kernel import process, terminal
-from nakagin.monitor import delivery, notes, protocol
+from nakagin.kernel.loop import READ, Loop
+from nakagin.monitor import foreign, notes, protocol
 from nakagin.monitor.delivery import pipes
-from nakagin.monitor.logfile import Writer
-from nakagin.monitor.loop import READ, Loop
-from nakagin.monitor.proxy import proxy
+from nakagin.monitor.logsink import open_sink
+from nakagin.monitor.proxy import Proxies
 from nakagin.monitor.stdio import STDERR, STDOUT, Stdio
 from nakagin.runtime import container as runtime
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import NoReturn
 
     from nakagin.cgroups.layout import Layout
+    from nakagin.kernel.automaton import Maker
+    from nakagin.monitor.logforward import Sink
     from nakagin.monitor.protocol import Message
 
 # How long clients may take to read the last output of a container that has ended, in seconds.
 LINGER = 30.0
 
 
+# How long a command may take to end that has closed its output, to be told of as one thing: in milliseconds.
+_ENDING = 1
+
+# How many execs that ended while no engine was there are remembered for the next one.
+UNTOLD_AT_MOST = 128
+
+
 class _Exec:
-    """A further process in the container."""
+    """A further process in the container. `wanted` is the engine's own note about it."""
 
-    __slots__ = ("exec_id", "pid", "pidfd", "stdio", "terminal")
+    __slots__ = ("exec_id", "pid", "pidfd", "stdio", "terminal", "wanted")
 
-    def __init__(self, exec_id: str, pid: int, pidfd: int, terminal: int | None, stdio: Stdio | None) -> None:
-        self.exec_id = exec_id
-        self.pid = pid
-        self.pidfd = pidfd
-        self.terminal = terminal
+    def __init__(self, request: Message, started: runtime.Executed, stdio: Stdio | None) -> None:
+        self.exec_id: str = request["exec_id"]
+        self.wanted: str = request.get("wanted", "")
+        self.pid = started.pid
+        self.pidfd = started.pidfd
+        self.terminal = started.terminal
         self.stdio = stdio
+
+    def document(self, exit_code: int | None = None) -> Message:
+        """What an engine is told that does not know it."""
+        return {"exec_id": self.exec_id, "pid": self.pid, "wanted": self.wanted, "exit_code": exit_code}
 
 
 class Monitor:
     """Serves the living container of one request until it has ended, then cleans up."""
 
-    def __init__(self, born: Message, fds: list[int], machine: Layout) -> None:
+    def __init__(self, born: Message, fds: list[int], machine: Layout, maker: Maker) -> None:
         """`born` and `fds` are what delivery handed over."""
         self._loop = Loop()
-        listener, self._pidfd, *fds = fds
-        count = 1 if born["tty"] else 3 if born["open_stdin"] else 2
-        streams, control, self._fds = fds[:count], fds[count], fds[count + 1 :]
-        self._controls: dict[int, socket.socket] = {}
-        self._add_control(socket.socket(fileno=control))
-        self._listener = socket.socket(fileno=listener)
-        self._loop.watch(listener, READ, self._on_connection)
-        self._run_dir: str = born["run_dir"]
-        self._seccomp_cache: str = born["seccomp_cache"]
-        self._started_at: str = born["started_at"]
-        self._execs: dict[str, _Exec] = {}
-        self._exit_code = -1
         self._born = born
         self._machine = machine
-        self._loaded: runtime.Container | None = None
-        self._terminal = streams[0] if born["tty"] else None
-        self._log = _open_log(born["log"])
-        ours = (-1, *streams)[-3:] if count > 1 else streams[0]
-        self._stdio = self._make_stdio(ours, born["open_stdin"], born["stdin_once"], self._log)  # type: ignore[arg-type]
-        for stream in born["attach"]:
-            flags = {name: bool(stream[name]) for name in ("stdin", "stdout", "stderr")}
-            self._stdio.attach(self._fds[stream["fd_index"]], **flags)
+        self._maker = maker
+        self._loaded: runtime.Container | foreign.Foreign | None = None
+        self._exit_code = -1
+        self._execs: dict[str, _Exec] = {}
+        self._untold: list[Message] = []
+        self._controls: dict[int, socket.socket] = {}
+        self._log = open_sink(born["log"])
+        listener, self._pidfd, *rest = fds
+        self._terminal = rest.pop(0) if born["tty"] else None
+        if self._terminal is not None:
+            self._stdio = self._on_terminal(self._terminal, bool(born["open_stdin"]), self._log)
+        else:
+            stdin = rest.pop(0) if born["open_stdin"] else -1
+            ends = stdin, rest.pop(0), rest.pop(0)
+            self._stdio = self._on_pipes(ends, bool(born["stdin_once"]), self._log)
+        self._listener = socket.socket(fileno=listener)
+        self._loop.watch(listener, READ, self._on_connection)
         self._loop.watch(self._pidfd, READ, self._on_exit)
-        if not born["own_init"]:
-            self._adopt_orphans()
-        for item in born["proxies"]:
-            proxy(self._loop, self._fds[item["fd_index"]], item["proto"], tuple(item["target"]))
+        self._proxies = Proxies(self._loop)
+        self._has_proxied = False
+        self._add_control(socket.socket(fileno=rest.pop(0)))
+        self._take_over(rest)
         self._verbs: dict[str, Callable[[Message, list[int]], Message]] = {
+            "aim": self._aim,
             "attach": self._attach,
+            "clear-log": self._clear_log,
             "exec": self._exec,
             "exec-resize": self._exec_resize,
             "exec-signal": self._exec_signal,
             "pause": self._pause,
             "processes": self._processes,
+            "publish": self._publish,
             "resize": self._resize,
             "resume": self._resume,
             "signal": self._signal,
             "state": self._state,
+            "unpublish": self._unpublish,
             "update": self._update,
         }
 
+    def _take_over(self, fds: list[int]) -> None:
+        """Serve the clients and ports that came with the request, and what is left of its processes."""
+        for stream in self._born["attach"]:
+            flags = {name: bool(stream[name]) for name in ("stdin", "stdout", "stderr")}
+            self._stdio.attach(fds[stream["fd_index"]], **flags)
+        self._add_proxies(self._born["proxies"], fds)
+        if not self._born["own_init"]:
+            self._adopt_orphans()
+
     @property
-    def _container(self) -> runtime.Container:
+    def _container(self) -> runtime.Container | foreign.Foreign:
         """Loaded when first needed: what a monitor never touches costs it no memory of its own."""
         if self._loaded is None:
             born = self._born
-            self._loaded = runtime.load(born["runtime_root"], born["id"], notes.complain, self._machine)
+            if born.get("foreign"):
+                self._loaded = foreign.Foreign(born, born["pid"], self._machine, notes.complain)
+            else:
+                self._loaded = runtime.load(born["runtime_root"], born["id"], notes.complain, self._machine)
         return self._loaded
 
     # -- from start to exit --------------------------------------------------------------------
 
-    def run(self) -> None:
-        """Serve the container until it has ended and all is cleaned up."""
+    def run(self) -> bool:
+        """Serve the container until it has ended and all is cleaned up.
+
+        Whether nothing of it is left in this process, so that it can serve another one.
+        """
         while self._exit_code < 0:
             self._loop.turn()
         self._finish()
+        return self._is_plain and self._stdio.idle and self._let_go()
 
-    def _make_stdio(
-        self, ours: tuple[int, int, int] | int | None, open_stdin: bool, stdin_once: bool, log: Writer | None
-    ) -> Stdio:
-        """Streams over our ends of three pipes, or over a terminal's master."""
-        assert ours is not None
-        tty = isinstance(ours, int)
-        if isinstance(ours, int):
-            outputs, stdin = {ours: STDOUT}, ours if open_stdin else -1
-        else:
-            stdin, outputs = ours[0], {ours[1]: STDOUT, ours[2]: STDERR}
-        return Stdio(self._loop, outputs=outputs, stdin=stdin, tty=tty, stdin_once=stdin_once, log=log)
+    def _on_terminal(self, master: int, open_stdin: bool, log: Sink | None = None) -> Stdio:
+        """Streams over a terminal's master."""
+        stdin = master if open_stdin else -1
+        return Stdio(self._loop, outputs={master: STDOUT}, stdin=stdin, tty=True, stdin_once=False, log=log)
+
+    def _on_pipes(self, ends: tuple[int, int, int], stdin_once: bool, log: Sink | None = None) -> Stdio:
+        """Streams over our ends of stdin (-1: none), stdout and stderr."""
+        outputs = {ends[1]: STDOUT, ends[2]: STDERR}
+        return Stdio(self._loop, outputs=outputs, stdin=ends[0], tty=False, stdin_once=stdin_once, log=log)
 
     def _adopt_orphans(self) -> None:
         """Reap what the container's processes leave behind where it has no init of its own to do so."""
@@ -134,37 +161,74 @@ class Monitor:
         os.read(reader, 512)
         own = {self._born["pid"], *(each.pid for each in self._execs.values())}
         flags = os.WEXITED | os.WNOHANG | os.WNOWAIT
-        while (found := os.waitid(os.P_ALL, 0, flags)) is not None and found.si_pid not in own:
-            os.waitpid(found.si_pid, 0)
+        try:
+            while (found := os.waitid(os.P_ALL, 0, flags)) is not None and found.si_pid not in own:
+                os.waitpid(found.si_pid, 0)
+        except ChildProcessError:
+            pass  # the signal told of the last child, which was reaped by its pidfd
 
     def _on_exit(self, _: int) -> None:
         self._loop.forget(self._pidfd)
         self._exit_code = process.wait_pidfd(self._pidfd)
 
     def _finish(self) -> None:
-        """Record the exit, release what the container held, tell everyone, and let clients read the rest."""
-        oom_killed = self._container.group.oom_kills() > 0
-        self._container.group.kill()
+        """Record the exit, tell everyone, release what the container held, and let clients read the rest.
+
+        The engine has its own work to do when it is told, and does it while this process does its own.
+        """
+        group = Group(self._born["cgroup_path"], self._machine)
+        oom_killed = group.oom_kills() > 0
+        if not self._born["own_init"]:
+            group.kill()  # with a pid namespace of its own the kernel has done that
         self._stdio.drain()
         if self._log is not None:
             self._log.close()
-        document = notes.exit_document(self._exit_code, self._started_at, oom_killed=oom_killed)
-        notes.write_exit(self._run_dir, document)
+        document = notes.exit_document(self._exit_code, self._born["started_at"], oom_killed=oom_killed)
+        notes.write_exit(self._born["run_dir"], document)
         for each in list(self._execs.values()):
             self._on_exec_exit(each)
-        self._container.delete(force=True)
         if oom_killed:
             self._tell({"event": "oom"})
+        self._proxies.close()  # before anybody is told: a restart binds the same ports
         self._tell({"event": "exit", **document})
+        if self._born["poststop"] or self._born.get("foreign"):
+            self._container.delete(force=True)
+        else:
+            runtime.discard(self._born["runtime_root"], self._born["id"], group)
+        self._tell({"event": "cleared"})
         deadline = time.monotonic() + LINGER
         while not self._stdio.idle and time.monotonic() < deadline:
             self._loop.turn(1.0)
+
+    @property
+    def _is_plain(self) -> bool:
+        """Whether the process has done nothing for the container that it cannot take back with certainty."""
+        born, log = self._born, self._born["log"]
+        asked = self._loaded is not None or self._has_proxied
+        made = born["tty"] or born["poststop"] or born.get("foreign") or born.get("helped")
+        threads = log.get("forward") or log.get("buffer") or log.get("compress")
+        return bool(born["own_init"] and not asked and not made and not threads)
+
+    def _let_go(self) -> bool:
+        """Close all that was opened for the container."""
+        for sock in list(self._controls.values()):
+            self._drop_control(sock)
+        self._loop.forget(self._listener.fileno())
+        self._listener.close()
+        os.close(self._pidfd)
+        self._loop.close()
+        return True
 
     # -- conversations -------------------------------------------------------------------------
 
     def _on_connection(self, _: int) -> None:
         connection, _address = self._listener.accept()
         self._add_control(protocol.prepare(connection))
+        # A new engine: it knows nothing of the execs of the one before.
+        known = [*(each.document() for each in self._execs.values()), *self._untold]
+        self._untold.clear()
+        if known:
+            self._send(connection, {"event": "execs", "execs": known})
 
     def _add_control(self, sock: socket.socket) -> None:
         sock.setblocking(False)
@@ -234,19 +298,47 @@ class Monitor:
         self._container.update(message["resources"])
         return {}
 
+    def _clear_log(self, _: Message, __: list[int]) -> Message:
+        if self._log is not None:
+            self._log.clear()
+        return {}
+
     def _processes(self, _: Message, __: list[int]) -> Message:
         return {"pids": self._container.processes()}
 
     def _state(self, _: Message, __: list[int]) -> Message:
-        return {"pid": self._born["pid"], "started_at": self._started_at, "status": self._container.status}
+        born = self._born
+        return {"pid": born["pid"], "started_at": born["started_at"], "status": self._container.status}
+
+    def _publish(self, message: Message, fds: list[int]) -> Message:
+        self._add_proxies(message["proxies"], fds)
+        return {}
+
+    def _add_proxies(self, wanted: list[Message], fds: list[int]) -> None:
+        for item in wanted:
+            self._has_proxied = True
+            self._proxies.add(
+                fds[item["fd_index"]],
+                item["proto"],
+                tuple(item["target"]),
+                announce=bool(item.get("announce")),
+            )
+
+    def _aim(self, message: Message, _: list[int]) -> Message:
+        self._proxies.aim(message["address"])
+        return {}
+
+    def _unpublish(self, message: Message, _: list[int]) -> Message:
+        for port in message["ports"]:
+            self._proxies.remove(*port)
+        return {}
 
     def _exec(self, message: Message, fds: list[int]) -> Message:
-        exec_id = message["exec_id"]
         tty = bool(message["process"].get("terminal"))
         ours, theirs = pipes(tty, bool(fds) and message["stdin"]) if fds else (None, _nowhere(tty))
         try:
             started = self._container.exec(
-                message["process"], stdio=theirs, seccomp_cache=self._seccomp_cache
+                message["process"], stdio=theirs, seccomp_cache=self._born["seccomp_cache"], maker=self._maker
             )
         except BaseException:
             for fd in set(ours or ()) - {-1}:
@@ -255,16 +347,22 @@ class Monitor:
         finally:
             for fd in set(theirs or ()):
                 os.close(fd)
-        stdio = None
-        if fds or tty:
-            stdio = self._make_stdio(ours or started.terminal, bool(message["stdin"]), True, None)
-        if started.terminal is not None and message.get("rows"):
-            _set_size(started.terminal, message)
-        each = self._execs[exec_id] = _Exec(exec_id, started.pid, started.pidfd, started.terminal, stdio)
+        stdio = self._on_pipes(ours, True) if ours else None
+        if started.terminal is not None:
+            stdio = self._on_terminal(started.terminal, bool(message["stdin"]))
+            if message.get("rows"):
+                _set_size(started.terminal, message)
+        each = self._execs[message["exec_id"]] = _Exec(message, started, stdio)
         if fds and stdio is not None:
+            stdio.on_end = lambda: self._on_exec_output_end(each)
             stdio.attach(fds[0], stdin=message["stdin"], stdout=message["stdout"], stderr=message["stderr"])
         self._loop.watch(started.pidfd, READ, lambda _: self._on_exec_exit(each))
         return {"pid": started.pid}
+
+    def _on_exec_output_end(self, each: _Exec) -> None:
+        """Nearly always it is just ending: then both are told at once, and the engine wakes up once."""
+        if each.exec_id in self._execs and process.has_ended(each.pidfd, _ENDING):
+            self._on_exec_exit(each)
 
     def _on_exec_exit(self, each: _Exec) -> None:
         del self._execs[each.exec_id]
@@ -273,6 +371,8 @@ class Monitor:
         os.close(each.pidfd)
         # Told before the stream ends: whoever sees the end may ask for the exit code at once.
         self._tell({"event": "exec-exit", "exec_id": each.exec_id, "exit_code": exit_code})
+        if not self._controls:
+            self._untold = [*self._untold[1 - UNTOLD_AT_MOST :], each.document(exit_code)]
         if each.stdio is not None:
             each.stdio.drain()
 
@@ -312,40 +412,3 @@ def _close_quietly(fd: int) -> None:
         os.close(fd)
     except OSError:
         pass
-
-
-def _open_log(log: Message) -> Writer | None:
-    if log["driver"] == "none":
-        return None
-    try:
-        return Writer(log["path"], max_size=log["max_size"], files=log["max_file"])
-    except FileNotFoundError:
-        return None  # the container is being removed while it starts: nothing must be made in its folder
-
-
-def become_monitor(zygote: socket.socket, machine: Layout) -> NoReturn:
-    """Be a monitor (in a fresh fork of the zygote): bear a helper, await its container, serve it, and end."""
-    status = 0
-    try:
-        gc.disable()
-        os.setsid()
-        process.set_subreaper()
-        ours, theirs = protocol.pair()
-        helper = os.fork()
-        if helper == 0:
-            ours.close()
-            delivery.await_request(zygote, theirs, machine)
-        theirs.close()
-        zygote.close()
-        process.set_name("nakagin-monitor")
-        born = protocol.receive(ours)
-        os.waitpid(helper, 0)
-        ours.close()
-        if born is not None:
-            Monitor(*born, machine).run()
-    except BaseException as error:  # noqa: BLE001  outermost loop of the process: nothing above could tell
-        status = 1
-        sys.excepthook(type(error), error, error.__traceback__)
-    finally:
-        sys.stderr.flush()
-        os._exit(status)

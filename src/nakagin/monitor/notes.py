@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
 
 from nakagin.monitor import protocol
 from nakagin.monitor.logfile import timestamp
+from nakagin.spec.document import render
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def write(run_dir: str, name: str, document: Message) -> None:
     try:
         fd = os.open(path + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
-            os.write(fd, json.dumps(document).encode())
+            os.write(fd, render(document).encode())
         finally:
             os.close(fd)
         os.rename(path + ".new", path)

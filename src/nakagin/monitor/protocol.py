@@ -1,45 +1,63 @@
-"""Messages between engine, zygote and monitors: one JSON object a datagram, descriptors beside it.
+"""Messages between engine, midwife and monitors: one JSON object a datagram, descriptors beside it.
 
-    engine                        zygote                       monitor (one per container)
+    engine                        midwife                      monitor (one per container)
       │ launch + [control, …]       │                              │
-      ├────────────────────────────>│ fork                         │
-      │                             ├─────────────────────────────>│ create, attach the network, start
-      │        started | failed                       (control)    │
-      │<───────────────────────────────────────────────────────────┤
-      │ {"kind", "seq", …} + fds                                   │
+      ├────────────────────────────>│ (see midwife.py)             │
+      │        started | failed     │ serve + [listener, …]        │
+      │<────────────────────────────┼─────────────────────────────>│
+      │ {"kind", "seq", …} + fds    (control)                      │
       ├───────────────────────────────────────────────────────────>│
       │ {"reply": seq, …} or {"reply": seq, "error": {…}}          │
       │<───────────────────────────────────────────────────────────┤
       │        oom | exec-exit | exit                              │
-      │<───────────────────────────────────────────────────────────┤ cleans up, leaves
+      │<───────────────────────────────────────────────────────────┤ removes cgroup and runtime state
+      │                                               cleared      │
+      │<───────────────────────────────────────────────────────────┤ leaves, or waits for another container,
+                                                                     when clients have read the rest
 
 The socket is SOCK_SEQPACKET (unix(7)): a datagram arrives whole or not at all. An engine that was
-restarted connects to `monitor.sock` in the container's run directory and speaks the same language.
+restarted connects to `monitor.sock` in the container's run directory and speaks the same language; the
+first that it hears is "execs", where there are any or some ended while nobody listened.
 """
 
 from __future__ import annotations
 
-import array
-import json
 import os
 import socket
 
 from nakagin import errors
+from nakagin.kernel import abi
+from nakagin.kernel import fds as kernel_fds
+from nakagin.spec.document import parse, render
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import _socket
     from collections.abc import Sequence
     from typing import Any
+
+    from nakagin.cgroups.layout import Layout
 
     Message = dict[str, Any]
 
 LARGEST = 4 << 20
 # The kernel takes at most 253 descriptors in one message (SCM_MAX_FD, unix(7)).
 _FDS_PER_DATAGRAM = 250
+# Numbers, not the enums of `socket`: their arithmetic would make a monitor touch (and so own) more memory.
+_NO_SIGNAL = int(socket.MSG_NOSIGNAL)
+_PEEK = int(socket.MSG_PEEK | socket.MSG_TRUNC)
 
 SOCKET_NAME = "monitor.sock"
-FACTS_NAME = "monitor.json"
 EXIT_NAME = "exit.json"
+
+# The namespaces of a capsule that is made ahead of the request: those that nearly every container has. The mount
+# namespace is not among them: it would lack what is mounted on the host from then on (see runtime/outside.py).
+USUAL = abi.CLONE_NEWPID | abi.CLONE_NEWIPC | abi.CLONE_NEWUTS | abi.CLONE_NEWNET
+
+
+def makes_ahead(machine: Layout) -> bool:
+    """Whether monitors make a capsule ahead. Under cgroup v2 it must be born in its group, which does not exist yet."""
+    return machine.mode != "v2"
 
 
 def prepare(sock: socket.socket) -> socket.socket:
@@ -57,31 +75,30 @@ def pair() -> tuple[socket.socket, socket.socket]:
     return prepare(one), prepare(other)
 
 
-def send(sock: socket.socket, message: Message, fds: Sequence[int] = ()) -> None:
+def send(sock: _socket.socket, message: Message, fds: Sequence[int] = ()) -> None:
     """Send one message; many descriptors travel ahead of it in datagrams of their own.
 
     Raises OSError (EMSGSIZE where the message is larger than the socket takes).
     """
     rest = list(fds)
     while len(rest) > _FDS_PER_DATAGRAM:
-        _send_datagram(sock, b"+", rest[:_FDS_PER_DATAGRAM])
+        kernel_fds.send_fds(sock, b"+", rest[:_FDS_PER_DATAGRAM], _NO_SIGNAL)
         rest = rest[_FDS_PER_DATAGRAM:]
-    _send_datagram(sock, json.dumps(message, separators=(",", ":")).encode(), rest)
+    text = render(message).encode()
+    kernel_fds.send_fds(sock, text, rest, _NO_SIGNAL)
 
 
-def _send_datagram(sock: socket.socket, data: bytes, fds: list[int]) -> None:
-    rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds).tobytes())] if fds else []
-    sock.sendmsg([data], rights, socket.MSG_NOSIGNAL)
-
-
-def receive(sock: socket.socket) -> tuple[Message, list[int]] | None:
+def receive(sock: _socket.socket) -> tuple[Message, list[int]] | None:
     """The next message and its descriptors (close-on-exec); None at the end of the connection.
 
     Raises BlockingIOError where the socket is non-blocking and nothing has come.
     """
     fds: list[int] = []
     while True:
-        data, more = _receive_datagram(sock)
+        try:
+            data, more = kernel_fds.receive_fds(sock, _next_size(sock), _FDS_PER_DATAGRAM)
+        except ConnectionResetError:
+            data, more = b"", []
         fds += more
         if data == b"+":
             continue
@@ -89,25 +106,12 @@ def receive(sock: socket.socket) -> tuple[Message, list[int]] | None:
             for fd in fds:
                 os.close(fd)
             return None
-        return json.loads(data), fds
+        return parse(data), fds
 
 
-def _receive_datagram(sock: socket.socket) -> tuple[bytes, list[int]]:
-    fds = array.array("i")
-    room = socket.CMSG_SPACE(_FDS_PER_DATAGRAM * fds.itemsize)
-    try:
-        data, rights, _, _ = sock.recvmsg(_next_size(sock), room, socket.MSG_CMSG_CLOEXEC)
-    except ConnectionResetError:
-        return b"", []
-    for level, kind, content in rights:
-        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-            fds.frombytes(content[: len(content) - len(content) % fds.itemsize])
-    return data, list(fds)
-
-
-def _next_size(sock: socket.socket) -> int:
+def _next_size(sock: _socket.socket) -> int:
     # Peeking with MSG_TRUNC tells the datagram's full length, so that no monitor keeps a 4 MiB buffer.
-    return sock.recv_into(bytearray(1), 1, socket.MSG_PEEK | socket.MSG_TRUNC) or 1
+    return sock.recv_into(bytearray(1), 1, _PEEK) or 1
 
 
 def error_document(error: BaseException) -> Message:

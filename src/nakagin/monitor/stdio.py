@@ -10,12 +10,14 @@ import os
 import socket
 import struct
 
-from nakagin.monitor.loop import GONE, READ, WRITE
+from nakagin.kernel.loop import GONE, READ, WRITE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from nakagin.monitor.logfile import Writer
-    from nakagin.monitor.loop import Loop
+    from collections.abc import Callable
+
+    from nakagin.kernel.loop import Loop
+    from nakagin.monitor.logforward import Sink
 
 CHUNK = 64 * 1024
 # How much an attached client may lag behind before the process's output is left in its pipe.
@@ -73,7 +75,7 @@ class Stdio:
 
     __slots__ = (
         "_clients", "_closing_stdin", "_input", "_log", "_loop", "_outputs", "_stalled", "_stdin",
-        "_stdin_once", "_tty",
+        "_stdin_once", "_tty", "on_end",
     )  # fmt: skip
 
     def __init__(
@@ -84,7 +86,7 @@ class Stdio:
         stdin: int,
         tty: bool,
         stdin_once: bool,
-        log: Writer | None,
+        log: Sink | None,
     ) -> None:
         self._loop = loop
         self._outputs = outputs
@@ -96,6 +98,8 @@ class Stdio:
         self._input = bytearray()
         self._closing_stdin = False
         self._stalled = False
+        self.on_end: Callable[[], None] | None = None
+        """Called when all output has ended, before the clients find that out."""
         for fd in {*outputs, stdin} - {-1}:
             os.set_blocking(fd, False)
         for fd in outputs:
@@ -176,6 +180,8 @@ class Stdio:
         if self._outputs:
             return
         self._close_stdin()
+        if self.on_end is not None:
+            self.on_end()
         for client in list(self._clients.values()):
             client.reads = False
             self._flush(client)

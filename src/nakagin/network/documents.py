@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from nakagin.network.model import DEFAULT_BRIDGE, PREDEFINED
+from nakagin.errors import Invalid
+from nakagin.network.endpoints import pool_of
+from nakagin.network.model import DEFAULT_BRIDGE
+from nakagin.spec.endpoint import NO_ENDPOINT
+from nakagin.spec.labels import has_labels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -22,14 +26,18 @@ def network_document(network: Network, endpoints: Iterable[Endpoint] = ()) -> Do
         "Created": network.created,
         "Scope": "local",
         "Driver": network.driver,
-        "EnableIPv4": network.enable_ipv4 or network.driver != "bridge",
+        "EnableIPv4": network.enable_ipv4 or network.driver in {"host", "null"},
         "EnableIPv6": network.enable_ipv6,
-        "IPAM": {"Driver": "default", "Options": None, "Config": _pools(network)},
+        "IPAM": {
+            "Driver": network.ipam_driver,
+            "Options": dict(network.ipam_options) if network.ipam_options or not network.predefined else None,
+            "Config": _pools(network),
+        },
         "Internal": network.internal,
         "Attachable": network.attachable,
         "Ingress": False,
-        "ConfigFrom": {"Network": ""},
-        "ConfigOnly": False,
+        "ConfigFrom": {"Network": network.config_from},
+        "ConfigOnly": network.config_only,
         "Containers": {each.container_id: _member(each) for each in endpoints},
         "Options": _options(network),
         "Labels": dict(network.labels),
@@ -39,13 +47,15 @@ def network_document(network: Network, endpoints: Iterable[Endpoint] = ()) -> Do
 def _pools(network: Network) -> list[Document] | None:
     pools = []
     for each in network.subnets:
-        pool: Document = {"Subnet": each.subnet, "Gateway": each.gateway}
+        pool: Document = {"Subnet": each.subnet}
+        if each.gateway:
+            pool["Gateway"] = each.gateway
         if each.ip_range:
             pool["IPRange"] = each.ip_range
         if each.auxiliary:
             pool["AuxiliaryAddresses"] = dict(each.auxiliary)
         pools.append(pool)
-    return pools or None
+    return pools or (None if network.predefined else [])
 
 
 def _options(network: Network) -> dict[str, str]:
@@ -72,18 +82,33 @@ def _member(endpoint: Endpoint) -> Document:
     }
 
 
+FILTERS = ("dangling", "driver", "id", "label", "name", "scope", "type")
+
+
+def check_filters(filters: Mapping[str, Sequence[str]]) -> None:
+    """Raise Invalid for a filter that GET /networks does not have, or a value that one of them does not take."""
+    for key, values in filters.items():
+        if key not in FILTERS:
+            raise Invalid(f"invalid filter '{key}'", hint=f"known filters: {', '.join(FILTERS)}")
+        if key == "type" and (wrong := set(values) - {"builtin", "custom"}):
+            raise Invalid(f"invalid filter: 'type'='{min(wrong)}'", hint="builtin or custom")
+        if key == "dangling" and (wrong := set(values) - {"true", "false", "1", "0"}):
+            raise Invalid(f"invalid filter: 'dangling'='{min(wrong)}'", hint="true or false")
+
+
 def matches(network: Network, filters: Mapping[str, Sequence[str]], *, used: bool) -> bool:
-    """Whether a network passes the filters of GET /networks: values of one key are alternatives."""
-    kind = "builtin" if network.name in PREDEFINED else "custom"
+    """Whether a network passes the filters of GET /networks: values of one key are alternatives, labels are not."""
+    kind = "builtin" if network.predefined else "custom"
     tests: dict[str, Callable[[str], bool]] = {
         "driver": lambda value: network.driver == value,
         "id": lambda value: network.id.startswith(value),
         "name": lambda value: value in network.name,
         "scope": lambda value: value == "local",
         "type": lambda value: value == kind,
-        "label": lambda value: _labelled(network.labels, value),
         "dangling": lambda value: (value in {"true", "1"}) == (kind == "custom" and not used),
     }
+    if not has_labels(network.labels, filters.get("label", ())):
+        return False
     return all(
         any(tests[key](value) for value in values)
         for key, values in filters.items()
@@ -91,41 +116,29 @@ def matches(network: Network, filters: Mapping[str, Sequence[str]], *, used: boo
     )
 
 
-def _labelled(labels: Mapping[str, str], wanted: str) -> bool:
-    key, equals, value = wanted.partition("=")
-    return key in labels and (not equals or labels[key] == value)
-
-
-def endpoint_document(network: Network, endpoint: Endpoint | None) -> Document:
-    """EndpointSettings: with `endpoint` None, those of a container that does not run."""
-    document: Document = {
-        "IPAMConfig": None,
-        "Links": None,
-        "Aliases": None,
-        "MacAddress": "",
-        "DriverOpts": None,
-        "GwPriority": 0,
-        "NetworkID": network.id,
-        "EndpointID": "",
-        "Gateway": "",
-        "IPAddress": "",
-        "IPPrefixLen": 0,
-        "IPv6Gateway": "",
-        "GlobalIPv6Address": "",
-        "GlobalIPv6PrefixLen": 0,
-        "DNSNames": None,
-    }
-    if endpoint is None:
+def endpoint_document(network: Network | None, endpoint: Endpoint | None) -> Document:
+    """EndpointSettings: without `endpoint` those of a container that does not run; `network` may be gone by then."""
+    document: Document = {**NO_ENDPOINT, "NetworkID": network.id if network else ""}
+    if endpoint is None or network is None:
         return document
-    document |= {"EndpointID": endpoint.id, "MacAddress": endpoint.mac}
-    gateways = {pool.is_ipv6: pool.gateway for pool in network.subnets}
+    document |= {
+        "EndpointID": endpoint.id,
+        "MacAddress": endpoint.mac,
+        "GwPriority": endpoint.gw_priority,
+        "DNSNames": list(endpoint.dns_names) or None,
+    }
     for each in endpoint.addresses:
         address, _, length = each.partition("/")
+        pool = pool_of(network, address)
+        router = pool.route if pool and network.routes(ipv6=":" in each) else ""
         if ":" in each:
-            document |= {"GlobalIPv6Address": address, "GlobalIPv6PrefixLen": int(length)}
-            document["IPv6Gateway"] = gateways.get(True, "")
+            document |= {
+                "GlobalIPv6Address": address,
+                "GlobalIPv6PrefixLen": int(length),
+                "IPv6Gateway": router,
+            }
         else:
-            document |= {"IPAddress": address, "IPPrefixLen": int(length), "Gateway": gateways.get(False, "")}
+            document |= {"IPAddress": address, "IPPrefixLen": int(length), "Gateway": router}
     return document
 
 
@@ -141,9 +154,9 @@ def ports_document(mappings: Iterable[PortMapping], exposed: Iterable[str] = ())
 
 
 def settings_document(
-    members: Sequence[tuple[Network, Endpoint | None]], exposed: Iterable[str] = (), sandbox_key: str = ""
+    members: Mapping[str, tuple[Network | None, Endpoint | None]], exposed: Iterable[str] = ()
 ) -> Document:
-    """NetworkSettings of a container: the networks it is (or would be) on, and the legacy default bridge."""
+    """NetworkSettings of a container: by name the networks it is (or would be) on, and the legacy default bridge."""
     legacy: Document = {
         "EndpointID": "",
         "Gateway": "",
@@ -154,15 +167,15 @@ def settings_document(
         "IPv6Gateway": "",
         "MacAddress": "",
     }
-    attached = [endpoint for _, endpoint in members if endpoint is not None]
-    networks = {network.name: endpoint_document(network, endpoint) for network, endpoint in members}
+    attached = [endpoint for _, endpoint in members.values() if endpoint is not None]
+    networks = {name: endpoint_document(network, endpoint) for name, (network, endpoint) in members.items()}
     if DEFAULT_BRIDGE in networks:
         legacy = {key: networks[DEFAULT_BRIDGE][key] for key in legacy}
     ports = [mapping for endpoint in attached for mapping in endpoint.ports]
     return {
         "Bridge": "",
         "SandboxID": attached[0].id if attached else "",
-        "SandboxKey": sandbox_key,
+        "SandboxKey": "",
         "Ports": ports_document(ports, exposed if attached else ()),
         "HairpinMode": False,
         "LinkLocalIPv6Address": "",

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import os
+import socket
+import sys
+from typing import NamedTuple
 
 _LISTEN = "0A"  # TCP_LISTEN in <net/tcp_states.h>; a bound UDP socket is in state 07
 _UNCONNECTED = "07"
+_ANYWHERE = ("0.0.0.0", "::")  # noqa: S104 (a comparison)
 
 
-def _entries(protocol: str) -> list[tuple[int, str]]:
-    """(port, inode) of every listening or bound socket."""
+class Listener(NamedTuple):
+    """One listening (UDP: bound) socket."""
+
+    address: str
+    port: int
+    inode: str
+
+
+def _entries(protocol: str) -> list[Listener]:
     wanted = _LISTEN if protocol == "tcp" else _UNCONNECTED
     found = []
     for name in (protocol, f"{protocol}6"):
@@ -18,19 +29,31 @@ def _entries(protocol: str) -> list[tuple[int, str]]:
                 next(file, None)
                 rows = [line.split() for line in file]
         except OSError:
-            continue  # no IPv6
-        found += [(int(row[1].rpartition(":")[2], 16), row[9]) for row in rows if row[3] == wanted]
+            continue  # no IPv6, no sctp
+        for row in rows:
+            if row[3] == wanted:
+                address, _, port = row[1].rpartition(":")
+                found.append(Listener(_address(address), int(port, 16), row[9]))
     return found
 
 
-def ports(protocol: str) -> set[int]:
-    """All ports that somebody listens on, on any address."""
-    return {port for port, _ in _entries(protocol)}
+def _address(text: str) -> str:
+    """The kernel writes each four bytes as a number of the machine's own byte order."""
+    words = (bytes.fromhex(text[at : at + 8]) for at in range(0, len(text), 8))
+    packed = b"".join(word[::-1] if sys.byteorder == "little" else word for word in words)
+    return socket.inet_ntop(socket.AF_INET6 if len(packed) == 16 else socket.AF_INET, packed)
+
+
+def ports(protocol: str, address: str = "") -> set[int]:
+    """All ports that somebody listens on, at `address` or at every address (any address: "")."""
+    own = {address, *_ANYWHERE}
+    everywhere = not address or address in _ANYWHERE
+    return {each.port for each in _entries(protocol) if everywhere or each.address in own}
 
 
 def holder(protocol: str, port: int) -> str:
     """Who listens on a port, as 'process "nginx" (pid 12)'; empty where it cannot be found out."""
-    inodes = {f"socket:[{inode}]" for number, inode in _entries(protocol) if number == port}
+    inodes = {f"socket:[{each.inode}]" for each in _entries(protocol) if each.port == port}
     for pid in filter(str.isdecimal, os.listdir("/proc")) if inodes else ():
         try:
             names = os.listdir(f"/proc/{pid}/fd")

@@ -11,8 +11,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 RESOLVER = "/etc/resolv.conf"
+HOSTS = "/etc/hosts"
 # systemd-resolved's own list of the real servers, where RESOLVER is its stub.
 SYSTEMD_RESOLVER = "/run/systemd/resolve/resolv.conf"
+
+# Where the name server answers inside of a container.
+EMBEDDED = "127.0.0.11"
 
 _HOSTS = """\
 127.0.0.1\tlocalhost
@@ -74,16 +78,23 @@ def hosts_file(
     domain: str = "",
     extra: Sequence[str] = (),
     host_gateway: str = "",
+    begin: str = _HOSTS,
 ) -> str:
-    """The text of /etc/hosts.
+    """The text of /etc/hosts, which begins as it does everywhere, or as the host's own (`begin`).
 
     `addresses` are the container's own (with or without prefix length), `extra` are `--add-host` values
     ("name:address" or "name=address"; the address may be "host-gateway"). Raises Invalid.
     """
     lines = [_extra_host(each, host_gateway) for each in extra]
-    names = f"{hostname}.{domain} {hostname}" if domain else hostname
-    lines += [f"{each.partition('/')[0]}\t{names}\n" for each in addresses]
-    return _HOSTS + "".join(lines)
+    return begin + "".join(lines) + hosts_lines(hostname, addresses, domain)
+
+
+def hosts_lines(hostname: str, addresses: Sequence[str], domain: str = "") -> str:
+    """The lines of a hosts file for a container's own addresses: its full name, and the first word of that."""
+    full = f"{hostname}.{domain}" if domain else hostname
+    first, dot, _ = full.partition(".")
+    names = f"{full} {first}" if dot else full
+    return "".join(f"{each.partition('/')[0]}\t{names}\n" for each in addresses)
 
 
 def _extra_host(text: str, host_gateway: str) -> str:
@@ -133,6 +144,29 @@ def resolv_file(
     if options or given.options:
         lines.append(f"options {' '.join(options or given.options)}")
     return "".join(f"{each}\n" for each in lines)
+
+
+def embedded_resolv_file(host: str, *, search: Sequence[str] = (), options: Sequence[str] = ()) -> str:
+    """The same for a container that asks our own name server, which knows --dns and the host's servers itself.
+
+    ndots:0: a name without a dot is asked as it is, before any search domain is tried, as in Docker.
+    """
+    given = parse_resolver(host)
+    domains = tuple(search) or given.search
+    lines = [f"nameserver {EMBEDDED}"]
+    if domains and domains != (".",):
+        lines.append(f"search {' '.join(domains)}")
+    chosen = list(options or given.options)
+    if not any(each.startswith("ndots:") for each in chosen):
+        chosen.append("ndots:0")
+    lines.append(f"options {' '.join(chosen)}")
+    return "".join(f"{each}\n" for each in lines)
+
+
+def read_host_names(path: str = HOSTS) -> str:
+    """The host's own hosts file, each line with its end."""
+    text = _read(path)
+    return text if not text or text.endswith("\n") else f"{text}\n"
 
 
 def read_host_resolver(path: str = RESOLVER, systemd: str = SYSTEMD_RESOLVER) -> str:

@@ -1,403 +1,330 @@
-"""The networks of this engine: what exists, who is on it, and keeping the kernel as the records say.
+"""The networks of this engine, as the API and containers/ call them.
 
-Called by the engine and by containers/, from one thread. Every call takes at most a few milliseconds.
-It starts no process; the container's own side is `links`, in the monitor.
+One thread, and every call takes at most a few milliseconds. What is recorded lives in `register`, who gets which
+place in `attaching`, what stands in the kernel in `ground`; the container's own side is `links`, in the monitor.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import errno
-import logging
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
-import msgspec
-
-from nakagin.errors import (
-    Conflict,
-    Denied,
-    Exhausted,
-    Invalid,
-    NotFound,
-    StepFailed,
-    Unsupported,
-)
-from nakagin.network import bridges, documents, names, watch
-from nakagin.network.addresses import Allocator, choose_subnet, first_host, overlaps
-from nakagin.network.endpoints import Attachment, attachment_plan, make_endpoint, predefined, published
-from nakagin.network.firewall import Firewall, Ruleset, plan
-from nakagin.network.model import DEFAULT_BRIDGE, PREDEFINED, Endpoint, Network, PortRequest, Settings, Subnet
+from nakagin.errors import NotFound
+from nakagin.kernel import conntrack
+from nakagin.network import bridges, documents, explain, exposure, watch
+from nakagin.network.attaching import Attaching
+from nakagin.network.endpoints import carried_to, predefined
+from nakagin.network.ground import Ground
+from nakagin.network.making import Making
+from nakagin.network.model import DEFAULT_BRIDGE, PREDEFINED
 from nakagin.network.ports import Ports
+from nakagin.network.register import Register
+from nakagin.network.republish import Republishing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-_log = logging.getLogger(__name__)
+    from nakagin.events import EventBus
+    from nakagin.network.attaching import Rerouting
+    from nakagin.network.endpoints import Attachment
+    from nakagin.network.model import (
+        Endpoint,
+        EndpointPlan,
+        Network,
+        PortMapping,
+        PortRequest,
+        Settings,
+        Wish,
+    )
+    from nakagin.network.register import RecordStore
+    from nakagin.spec.networking import NetworkCreate
 
-_NETWORK, _ENDPOINT = "network", "endpoint"
+    # The class has a method called list.
+    Exposure = list[dict[str, Any]]
+    Mappings = list[PortMapping]
 
+# Each costs a walk through the kernel's table: of large ranges only the end of their container is heard.
+_FORGOTTEN_SINGLY = 16
 
-class RecordStore(Protocol):
-    """What is needed of storage.records.Records."""
-
-    def put(self, kind: str, key: str, data: bytes, /) -> None: ...
-    def delete(self, kind: str, key: str, /) -> None: ...
-    def all(self, kind: str, /) -> Iterable[tuple[str, bytes]]: ...
+#: kind ("attached", "detached", "renamed"), container id, network id
+Listener = Callable[[str, str, str], None]
 
 
 class Networks:
-    """The networks `bridge`, `host` and `none`, and who is attached."""
+    """All networks, and who is attached."""
 
-    def __init__(self, records: RecordStore, settings: Settings) -> None:
-        self._records = records
+    def __init__(self, records: RecordStore, settings: Settings, events: EventBus | None = None) -> None:
+        settings = bridges.adopt(settings)
         self._settings = settings
-        self._networks: dict[str, Network] = {}
-        self._endpoints: dict[str, list[Endpoint]] = {}  # by container
-        self._allocators: dict[tuple[str, str], Allocator] = {}  # by network and subnet
+        self._events = events
+        self._register = Register(records)
+        self._ground = Ground(self._register, settings)
         self._ports = Ports()
-        self._firewall = Firewall(settings.table) if settings.firewall else None
-        self._bridges: dict[str, int] = {}  # network -> interface index of its bridge, once it stands
-        self._forwarder_wanted = asyncio.Event()
-        self._gone: asyncio.Queue[str] = asyncio.Queue()  # addresses whose datagram flows are to be forgotten
+        self._attaching = Attaching(self._register, self._ground, self._ports)
+        self._making = Making(self._register, self._ground, settings)
+        self._listeners: list[Listener] = []
+        self._republishing = Republishing(self._register, self._ground, self._ports, self._attaching)
+        self._gone: asyncio.Queue[Callable[[], None]] = (
+            asyncio.Queue()
+        )  # datagram flows that are to be forgotten
 
     def start(self, living: Iterable[str] = ()) -> None:
         """Load the records (make those of the three predefined networks at first).
 
         `living` are the ids of the containers that run: their endpoints are restored (bridge, addresses,
-        firewall, ports), those of all others are released. The bridge is made when first needed.
+        firewall, ports), those of all others are released. Bridges without them are made when needed.
         """
-        for _, data in self._records.all(_NETWORK):
-            self._remember(msgspec.json.decode(data, type=Network))
+        self._register.load(set(living))
         for name in PREDEFINED:
-            if not self._named(name):
-                self._keep(predefined(name, self._settings))
-        alive = set(living)
-        for key, data in list(self._records.all(_ENDPOINT)):
-            endpoint = msgspec.json.decode(data, type=Endpoint)
-            if endpoint.container_id in alive and endpoint.network_id in self._networks:
-                self._endpoints.setdefault(endpoint.container_id, []).append(endpoint)
-            else:
-                self._records.delete(_ENDPOINT, key)
-        self._settle_default_bridge()
-        for endpoint in self._all_endpoints():
-            for address in endpoint.addresses:
-                self._allocator(self._networks[endpoint.network_id], address).take(address)
-            self._ports.adopt(endpoint.container_id, endpoint.container_name, endpoint.ports)
-        for network in self._networks.values():
-            if self._members(network) or (network.bridge and bridges.index(network.bridge)):
-                self._restore(network)
+            if self._register.named(name) is None:
+                self._register.keep(predefined(name, self._settings))
+        for endpoint in self._register.endpoints():
+            self._ports.adopt(endpoint.container_id, endpoint.container_name, self._attaching.held(endpoint))
+        self._ground.start()
 
     def restore_firewall(self) -> None:
         """Put our table right after somebody else changed the machine's firewall."""
-        if self._firewall is not None and self._bridges and self._firewall.restore(self._ruleset()):
-            _log.warning("firewall table %s was changed by another process: restored", self._firewall.table)
+        self._ground.restore()
 
     async def watch(self) -> None:
-        """Restore our firewall table when somebody changes it, and answer DNS where containers need us to.
+        """Restore our firewall table when somebody changes it, and forget flows to what has gone.
 
         Runs until cancelled; the engine keeps it as a task.
         """
         async with asyncio.TaskGroup() as tasks:
-            if self._firewall is not None:
+            if self._settings.firewall:
                 tasks.create_task(watch.keep_firewall(self._settings.table, self.restore_firewall))
-            tasks.create_task(watch.answer_names(self._forwarder_wanted, lambda: self.host_gateway))
             tasks.create_task(watch.forget_flows(self._gone))
+            tasks.create_task(watch.expire_answers(self._expire))
+
+    def subscribe(self, listener: Listener) -> None:
+        """Have `listener` called after a container got or lost a place, or its name: see `Listener`."""
+        self._listeners.append(listener)
+
+    def _tell(self, kind: str, container_id: str, network_id: str) -> None:
+        for each in self._listeners:
+            each(kind, container_id, network_id)
+
+    def _publish(self, action: str, network: Network, **more: str) -> None:
+        if self._events is not None:
+            self._events.publish(
+                "network", action, network.id, {"name": network.name, "type": network.driver, **more}
+            )
 
     # --- looking ---------------------------------------------------------------------------------------
 
     def all(self) -> tuple[Network, ...]:
         """Every network, oldest first."""
-        return tuple(sorted(self._networks.values(), key=lambda each: each.created))
+        return self._register.all()
 
     def get(self, reference: str) -> Network:
         """By name ("default" is bridge), id, or unique id prefix. Raises NotFound, Invalid (ambiguous)."""
-        name = DEFAULT_BRIDGE if reference == "default" else reference
-        found = self._named(name) or self._networks.get(reference)
-        if found is not None:
-            return found
-        similar = [each for key, each in self._networks.items() if reference and key.startswith(reference)]
-        if len(similar) > 1:
-            raise Invalid(f"network {reference} is ambiguous ({len(similar)} matches found on name)")
-        if not similar:
-            raise NotFound(f"network {reference} not found")
-        return similar[0]
+        return self._register.get(reference)
+
+    def members(self, network_id: str) -> list[Endpoint]:
+        """Who is on a network."""
+        return self._register.members(network_id)
 
     def inspect(self, reference: str, *, verbose: bool = False, scope: str = "") -> dict[str, Any]:
-        """The network as the Docker API shows it (GET /networks/{id}), with its Containers."""
+        """The network as the Docker API shows it (GET /networks/{id}), with its Containers.
+
+        `verbose` adds a swarm's services, and so nothing.
+        """
         network = self.get(reference)
         if scope not in {"", "local"}:
             raise NotFound(f"network {reference} not found")
-        return documents.network_document(network, self._members(network))
-
-    def endpoints(self, container_id: str) -> tuple[Endpoint, ...]:
-        """Where a running container is attached (empty for host, none and container:ID)."""
-        return tuple(self._endpoints.get(container_id, ()))
-
-    def settings_document(
-        self, container_id: str, reference: str, exposed: Iterable[str] = ()
-    ) -> dict[str, Any]:
-        """NetworkSettings of a container's inspection, as the Docker API shows them.
-
-        `reference` is the network it was made for, `exposed` its ports ("80/tcp").
-        """
-        members: list[tuple[Network, Endpoint | None]] = [
-            (self._networks[each.network_id], each) for each in self.endpoints(container_id)
-        ]
-        return documents.settings_document(members or [(self.get(reference), None)], exposed)
-
-    @property
-    def host_gateway(self) -> str:
-        """What `--add-host name:host-gateway` means: the host's address on the default bridge."""
-        return self._default_bridge().subnets[0].gateway
-
-    def resolv_file(
-        self,
-        reference: str,
-        servers: Sequence[str] = (),
-        search: Sequence[str] = (),
-        options: Sequence[str] = (),
-    ) -> str:
-        """The text of /etc/resolv.conf for a container on this network (see `names.resolv_file`).
-
-        Starts our forwarder where the host's servers are all on its loopback.
-        """
-        network = self.get(reference)
-        host = names.read_host_resolver()
-        forwarder = ""
-        given = names.parse_resolver(host)
-        if network.bridge and not servers and given.servers and not names.reachable_servers(given):
-            self._ensure_bridge(network)
-            network = self._networks[network.id]
-            forwarder = network.subnets[0].gateway
-            self._forwarder_wanted.set()
-        return names.resolv_file(
-            host,
-            servers=servers,
-            search=search,
-            options=options,
-            forwarder=forwarder,
-            ipv6=network.enable_ipv6,
-            host_network=network.driver == "host",
-        )
-
-    # --- attaching -------------------------------------------------------------------------------------
-
-    def allocate(
-        self,
-        reference: str,
-        container_id: str,
-        container_name: str,
-        requests: Sequence[PortRequest] = (),
-        *,
-        mac: str = "",
-        address: str = "",
-    ) -> Attachment:
-        """Give a container an address and its host ports on a bridge network; record and firewall them.
-
-        Afterwards the ports lead to the container as soon as the monitor has attached it. All or nothing.
-        Raises as `Ports.reserve` does, Exhausted (no address left), StepFailed (the kernel refused).
-        """
-        network = self.get(reference)
-        if network.driver != "bridge":
-            raise Invalid(f"network {network.name} gives no addresses")
-        if any(each.network_id == network.id for each in self.endpoints(container_id)):
-            raise Conflict(f"container {container_name} is already attached to network {network.name}")
-        self._ensure_bridge(network)
-        network = self._networks[network.id]
-        with contextlib.ExitStack() as undo:
-            addresses = []
-            for pool in network.subnets:
-                allocator = self._allocators[network.id, pool.subnet]
-                wanted = address if address and pool.is_ipv6 == (":" in address) else ""
-                addresses.append(allocator.take(wanted))
-                undo.callback(allocator.release, addresses[-1])
-            publications = self._ports.reserve(container_id, container_name, requests, network.host_binding)
-            undo.callback(self._ports.release, container_id)
-            for each in publications:
-                undo.callback(each.close)
-            endpoint = make_endpoint(network, container_id, container_name, addresses, publications, mac)
-            self._records.put(_ENDPOINT, endpoint.id, msgspec.json.encode(endpoint))
-            undo.callback(self._records.delete, _ENDPOINT, endpoint.id)
-            if self._firewall is not None and endpoint.ports:
-                self._firewall.publish(published(endpoint))
-            undo.pop_all()
-        self._endpoints.setdefault(container_id, []).append(endpoint)
-        return Attachment(
-            endpoint,
-            attachment_plan(network, endpoint, filtered=bridges.frames_are_filtered()),
-            publications,
-        )
-
-    def release(self, container_id: str) -> None:
-        """Take back what `allocate` gave; does nothing for a container without a network.
-
-        The interface is the kernel's to remove, with the container's network namespace.
-        """
-        for endpoint in self._endpoints.pop(container_id, ()):
-            if self._firewall is not None and endpoint.ports:
-                self._firewall.withdraw(published(endpoint))
-            for address in endpoint.addresses:
-                self._allocator(self._networks[endpoint.network_id], address).release(address)
-                if any(each.protocol == "udp" for each in endpoint.ports):
-                    self._gone.put_nowait(address.partition("/")[0])
-            self._records.delete(_ENDPOINT, endpoint.id)
-        self._ports.release(container_id)
-
-    def rename(self, container_id: str, container_name: str) -> None:
-        """A container has a new name: show it in inspections and in the error for a taken port."""
-        renamed = [
-            msgspec.structs.replace(each, container_name=container_name)
-            for each in self.endpoints(container_id)
-        ]
-        if not renamed:
-            return
-        self._endpoints[container_id] = renamed
-        self._ports.release(container_id)
-        for each in renamed:
-            self._records.put(_ENDPOINT, each.id, msgspec.json.encode(each))
-            self._ports.adopt(container_id, container_name, each.ports)
-
-    # --- networks of the user's own ----------------------------------------------------------------------
-
-    def create(self, body: object) -> tuple[str, str]:
-        """Networks of the user's own are not there yet: raises Unsupported."""
-        raise Unsupported(
-            "creating networks is not possible yet", hint="use bridge, host, none or container:ID"
-        )
-
-    def remove(self, reference: str) -> None:
-        """Delete a network. Raises Denied for the predefined ones."""
-        name = self.get(reference).name
-        raise Denied(f"{name} is a pre-defined network and cannot be removed")
-
-    def prune(self, filters: Mapping[str, Sequence[str]] | None = None) -> dict[str, Any]:
-        """Delete the user's networks that nobody uses: there are none yet."""
-        return {"NetworksDeleted": None}
-
-    # --- the kernel's side -------------------------------------------------------------------------------
-
-    def cleanup(self) -> None:
-        """Remove everything of ours from the kernel: firewall table, bridges with their interfaces.
-
-        The bridges go last: where this is cut short, the next `start` knows by them that there is more.
-        """
-        if self._firewall is not None and self._bridges:
-            self._firewall.remove()
-        for key in list(self._bridges):
-            bridges.remove(self._networks[key].bridge)
-            del self._bridges[key]
-
-    def _ensure_bridge(self, network: Network) -> None:
-        """Make the bridge where it is not there; the usual case costs one ioctl."""
-        known = self._bridges.get(network.id)
-        if known and known == bridges.index(network.bridge):
-            return
-        self._restore(network)
-
-    def _restore(self, network: Network) -> None:
-        number = self._make_bridge(network)
-        network = self._networks[network.id]
-        self._bridges[network.id] = number
-        kept = [each.host_interface for each in self._members(network)]
-        bridges.sweep(network.bridge, kept)
-        if kept:
-            bridges.plug_in(network.bridge, kept)
-        if self._firewall is None:
-            return
-        try:
-            self._firewall.restore(self._ruleset())
-            bridges.open_loopback(network.bridge)
-            for each in self._firewall.obstacles():
-                _log.warning("%s drops forwarded packets: let those of %s pass there", each, network.bridge)
-        except StepFailed as error:
-            if error.errno != errno.ENOSYS:
-                raise
-            # Published ports still answer, by the monitors' proxies; the way out does not.
-            _log.warning("containers cannot reach outside networks: %s", error)
-            self._firewall = None
-
-    def _make_bridge(self, network: Network) -> int:
-        """Of two engines that chose the same subnet at the same time, the later bridge gives way."""
-        for _ in range(10):
-            number = bridges.ensure(network, ip_forward=self._settings.ip_forward)
-            older = [subnet for subnet, other in bridges.subnets_in_use(number) if other < number]
-            if not self._may_move(network) or not any(
-                overlaps(each.subnet, older) for each in network.subnets
-            ):
-                return number
-            bridges.remove(network.bridge)
-            network = self._move(network)
-        raise Exhausted(f"no free subnet found for network {network.name}", hint="set --bip")
-
-    def _settle_default_bridge(self) -> None:
-        """Choose the default bridge's subnet: --bip, else the recorded one while it is free, else another."""
-        network = self._default_bridge()
-        if self._members(network):
-            return
-        fresh = predefined(DEFAULT_BRIDGE, self._settings)
-        kept = tuple(each for each in network.subnets if not each.is_ipv6)
-        given = fresh.subnets if fresh.enable_ipv4 else (*kept, *fresh.subnets)
-        fresh = msgspec.structs.replace(fresh, id=network.id, created=network.created, subnets=given)
-        if fresh != network:
-            self._keep(fresh)
-        used = [subnet for subnet, _ in bridges.subnets_in_use(bridges.index(fresh.bridge))]
-        if not fresh.enable_ipv4 or (
-            self._may_move(fresh) and any(overlaps(each.subnet, used) for each in fresh.subnets)
-        ):
-            if bridges.index(fresh.bridge):
-                bridges.remove(fresh.bridge)
-            self._move(fresh)
-
-    def _may_move(self, network: Network) -> bool:
-        chosen_by_us = network.is_default_bridge and not self._settings.bridge_address
-        return chosen_by_us and not self._members(network)
-
-    def _move(self, network: Network) -> Network:
-        """Give a network another subnet, one that no route of this host uses."""
-        used = [subnet for subnet, _ in bridges.subnets_in_use(bridges.index(network.bridge))]
-        subnet = choose_subnet(self._settings.pools, used)
-        pool = Subnet(subnet, first_host(subnet), ip_range=self._settings.fixed_cidr)
-        others = tuple(each for each in network.subnets if each.is_ipv6)
-        return self._keep(msgspec.structs.replace(network, subnets=(pool, *others)))
-
-    # --- small things --------------------------------------------------------------------------------------
-
-    def _keep(self, network: Network) -> Network:
-        self._records.put(_NETWORK, network.id, msgspec.json.encode(network))
-        return self._remember(network)
-
-    def _remember(self, network: Network) -> Network:
-        self._networks[network.id] = network
-        for pool in network.subnets:
-            self._allocators.setdefault((network.id, pool.subnet), Allocator(pool, network.name))
-        return network
-
-    def _named(self, name: str) -> Network | None:
-        return next((each for each in self._networks.values() if each.name == name), None)
-
-    def _default_bridge(self) -> Network:
-        return self.get(DEFAULT_BRIDGE)
-
-    def _allocator(self, network: Network, address: str) -> Allocator:
-        pool = next(each for each in network.subnets if each.is_ipv6 == (":" in address))
-        return self._allocators[network.id, pool.subnet]
-
-    def _all_endpoints(self) -> list[Endpoint]:
-        return [endpoint for several in self._endpoints.values() for endpoint in several]
-
-    def _members(self, network: Network) -> list[Endpoint]:
-        return [each for each in self._all_endpoints() if each.network_id == network.id]
-
-    def _ruleset(self) -> Ruleset:
-        standing = [self._networks[key] for key in self._bridges]
-        ports = [one for each in self._all_endpoints() for one in published(each)]
-        return plan(self._settings.table, standing, ports)
+        return documents.network_document(network, self._register.members(network.id))
 
     def list(self, filters: Mapping[str, Sequence[str]] | None = None) -> list[dict[str, Any]]:
-        """GET /networks: documents without Containers, newest last."""
+        """GET /networks: documents without Containers, oldest first. Raises Invalid (unknown filter)."""
+        documents.check_filters(filters or {})
         return [
             documents.network_document(each)
             for each in self.all()
-            if documents.matches(each, filters or {}, used=bool(self._members(each)))
+            if documents.matches(each, filters or {}, used=bool(self._register.members(each.id)))
         ]
+
+    async def explain(self, reference: str) -> dict[str, Any]:
+        """The way of a packet on this network, from the living kernel (see `explain`)."""
+        network = self.get(reference)
+        members = self.members(network.id)
+        ports = {each.container_id: self._ground.published(each.container_id) for each in members}
+        return await asyncio.to_thread(explain.facts, network, members, ports, self._settings.table)
+
+    def carried_to(self, container_id: str) -> str:
+        """The address that the proxies of a container's ports have to carry to; "" without published ports."""
+        holder = next((each for each in self.endpoints(container_id) if each.ports), None)
+        return carried_to(holder) if holder else ""
+
+    def endpoints(self, container_id: str) -> tuple[Endpoint, ...]:
+        """Where a running container is attached (empty for host, none and container:ID)."""
+        return self._register.of(container_id)
+
+    def settings_document(
+        self, container_id: str, names: Iterable[str], exposed: Iterable[str] = ()
+    ) -> dict[str, Any]:
+        """NetworkSettings of a container's inspection, as the Docker API shows them.
+
+        `names` are the networks it was made for or connected to, `exposed` its ports ("80/tcp").
+        """
+        places = {each.network_id: each for each in self.endpoints(container_id)}
+        networks = {name: self._register.named(name) for name in names}
+        members = {name: (each, places.get(each.id) if each else None) for name, each in networks.items()}
+        return documents.settings_document(members, exposed)
+
+    def host_gateway(self, container_id: str) -> str:
+        """What `--add-host name:host-gateway` means for a container that has its places: the host's address on a bridge
+        of its, best that of its default route. The default bridge's, which need not be up, where it is on none."""
+        for place in sorted(self.endpoints(container_id), key=lambda each: not each.gateway):
+            network = self.get(place.network_id)
+            if network.bridge and (found := bridges.addresses(network)):
+                return found[0].partition("/")[0]
+        return next((each.gateway for each in self.get(DEFAULT_BRIDGE).subnets), "")
+
+    # --- attaching -------------------------------------------------------------------------------------
+
+    def attach(
+        self,
+        container_id: str,
+        container_name: str,
+        wishes: Sequence[Wish],
+        requests: Sequence[PortRequest] = (),
+    ) -> Attachment:
+        """Places on all these networks, and host ports, for a container that starts (see `Attaching.attach`).
+
+        Afterwards the ports lead to the container as soon as the monitor has attached it.
+        """
+        attachment = self._attaching.attach(container_id, container_name, wishes, requests)
+        self._forget_datagrams([each.mapping for each in attachment.publications])
+        for each in attachment.endpoints:
+            self._joined(each)
+        return attachment
+
+    def _joined(self, endpoint: Endpoint) -> None:
+        self._publish("connect", self._register.get(endpoint.network_id), container=endpoint.container_id)
+        self._tell("attached", endpoint.container_id, endpoint.network_id)
+
+    def give_way(self, wishes: Iterable[Wish], address: str) -> bool:
+        """`links.attach` found an address taken by a stranger: whether to attach anew, with another."""
+        return self._attaching.give_way(wishes, address)
+
+    def connect(self, container_id: str, container_name: str, wish: Wish) -> EndpointPlan:
+        """One more place for a running container: the caller does the plan by `links.attach`, or disconnects."""
+        plan = self._attaching.connect(container_id, container_name, wish)
+        network = self.get(wish.network)
+        self._joined(next(each for each in self.endpoints(container_id) if each.network_id == network.id))
+        return plan
+
+    def disconnect(self, container_id: str, network: Network) -> tuple[EndpointPlan, Sequence[Rerouting]]:
+        """Take a running container's place back: the caller does `links.detach`, then `links.route_by`."""
+        plan, rerouting = self._attaching.disconnect(container_id, network)
+        self._left(container_id, network)
+        return plan, rerouting
+
+    def _left(self, container_id: str, network: Network) -> None:
+        self._publish("disconnect", network, container=container_id)
+        self._tell("detached", container_id, network.id)
+
+    def release(self, container_id: str) -> None:
+        """Take back what `attach` gave; does nothing for a container without a network.
+
+        The interface is the kernel's to remove, with the container's network namespace.
+        """
+
+        def forget(address: str) -> None:
+            self._gone.put_nowait(partial(conntrack.forget, address))
+
+        for endpoint in self._attaching.release(container_id, forget):
+            self._left(container_id, self._register.get(endpoint.network_id))
+
+    def rename(self, container_id: str, container_name: str) -> None:
+        """A container has a new name: show it in inspections and in the error for a taken port."""
+        self._attaching.rename(container_id, container_name)
+        for each in self.endpoints(container_id):
+            self._tell("renamed", container_id, each.network_id)
+
+    # --- limited egress ----------------------------------------------------------------------------------
+
+    def may_resolve(self, container_id: str, name: str) -> bool:
+        """Whether our DNS may ask outside for a name on behalf of a container."""
+        return self._ground.egress.may_resolve(
+            (each.network_id for each in self.endpoints(container_id)), name
+        )
+
+    def resolved(self, container_id: str, name: str, answers: Iterable[tuple[str, float]]) -> None:
+        """Outside answered: a name has these (address, seconds). Called before the container hears it."""
+        ids = [each.network_id for each in self.endpoints(container_id)]
+        if self._ground.egress.learn(ids, name, answers):
+            self._ground.refresh()
+
+    def _expire(self) -> None:
+        if self._ground.egress.expire():
+            self._ground.refresh()
+
+    def publish(self, container_id: str, requests: Sequence[PortRequest]) -> Attachment:
+        """More ports for a running container (see `Republishing.publish`)."""
+        attachment = self._republishing.publish(container_id, requests)
+        self._forget_datagrams([each.mapping for each in attachment.publications])
+        return attachment
+
+    def unpublish(self, container_id: str, unwanted: Sequence[PortRequest]) -> Mappings:
+        """Fewer ports for a running container: those that went."""
+        gone = self._republishing.unpublish(container_id, unwanted)
+        self._forget_datagrams(gone)
+        return gone
+
+    async def exposure(self, container_id: str) -> Exposure:
+        """From where each published port of a container is reached (see `exposure.document`)."""
+        endpoints = self.endpoints(container_id)
+        holder = next((each for each in endpoints if each.ports), None)
+        if holder is None:
+            return []
+        bridge = self._register.get(holder.network_id).bridge
+        own = {each.bridge for each in self.all()}
+        targets = {
+            ipv6: next(filter(None, (each.address(ipv6=ipv6) for each in endpoints)), "")
+            for ipv6 in (False, True)
+        }
+        return await asyncio.to_thread(
+            exposure.look, holder.ports, targets, bridge, own, self._settings.table
+        )
+
+    def _forget_datagrams(self, mappings: Iterable[PortMapping]) -> None:
+        """Flows to a port that now leads elsewhere: their clients would never notice (UDP has no end)."""
+        for each in mappings:
+            if each.protocol == "udp" and each.count <= _FORGOTTEN_SINGLY:
+                for port in range(each.host_port, each.host_port + each.count):
+                    self._gone.put_nowait(partial(conntrack.forget_port, "udp", port, ipv6=each.is_ipv6))
+
+    # --- networks of the user's own ----------------------------------------------------------------------
+
+    def create(self, body: NetworkCreate) -> tuple[str, str]:
+        """Make a network: its id, and a warning or "".
+
+        Raises Invalid, Denied (predefined name), Conflict (name or subnet taken), Exhausted (no subnet), StepFailed.
+        """
+        network, warning = self._making.create(body)
+        self._publish("create", network)
+        return network.id, warning
+
+    def remove(self, reference: str) -> None:
+        """Delete a network. Raises Denied for the predefined ones and those in use."""
+        network = self.get(reference)
+        self._making.remove(network)
+        self._publish("destroy", network)
+
+    def prune(self, filters: Mapping[str, Sequence[str]] | None = None, until: str = "") -> dict[str, Any]:
+        """Delete the user's networks that nobody uses; filters label, label! and `until` (RFC 3339, older than)."""
+        removed = self._making.unused(filters or {}, until)
+        for network in removed:
+            self._making.remove(network)
+            self._publish("destroy", network)
+        if removed and self._events is not None:
+            self._events.publish("network", "prune", "", {"reclaimed": "0"})
+        return {"NetworksDeleted": [each.name for each in removed] or None}
+
+    def cleanup(self) -> None:
+        """Remove everything of ours from the kernel: firewall table, bridges with their interfaces."""
+        self._ground.cleanup()

@@ -12,12 +12,16 @@ import itertools
 import socket
 from typing import TYPE_CHECKING, NamedTuple
 
-from nakagin.errors import Conflict, Denied, Exhausted, Invalid, Unavailable, Unsupported
+import msgspec
+
+from nakagin.errors import Conflict, Denied, Exhausted, Invalid, Unavailable
 from nakagin.network import listeners
 from nakagin.network.model import PortMapping, PortRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
+
+    from nakagin.network.model import Protocol
 
 # Ranges above this size are guarded by the records and a look at /proc/net, not by sockets.
 SOCKETS_AT_MOST = 256
@@ -53,8 +57,9 @@ class _Held(NamedTuple):
 class _Taken(Exception):
     """A host port is not to be had: which, and who has it as far as is known."""
 
-    def __init__(self, host_ip: str, port: int, holder: str = "") -> None:
+    def __init__(self, host_ip: str, port: int, holder: str = "", last: int = 0) -> None:
         super().__init__(port)
+        self.last = last or port  # of the holder's ports
         self.host_ip = host_ip
         self.port = port
         self.holder = holder
@@ -75,15 +80,21 @@ def fold(requests: Iterable[PortRequest]) -> list[PortMapping | PortRequest]:
         last = folded[-1] if folded else None
         if (
             isinstance(last, PortMapping)
-            and (last.protocol, last.host_ip) == (each.protocol, each.host_ip)
+            and (last.protocol, last.host_ip, last.announced) == (each.protocol, each.host_ip, each.announced)
             and last.host_port + last.count == each.host_first
             and last.container_port + last.count == each.container_port
         ):
-            folded[-1] = PortMapping(
-                last.protocol, last.host_ip, last.host_port, last.container_port, last.count + 1
-            )
+            folded[-1] = msgspec.structs.replace(last, count=last.count + 1)
         else:
-            folded.append(PortMapping(each.protocol, each.host_ip, each.host_first, each.container_port))
+            folded.append(
+                PortMapping(
+                    each.protocol,
+                    each.host_ip,
+                    each.host_first,
+                    each.container_port,
+                    announced=each.announced,
+                )
+            )
     return folded
 
 
@@ -114,20 +125,18 @@ class Ports:
 
         `default_host` is the address for requests that name none; empty: all, IPv4 and IPv6.
         Raises Conflict (port taken: names the holder and the next free port), Invalid (no interface has
-        the address), Denied (privileged port), Exhausted (no free port in the range), Unsupported (sctp).
+        the address), Denied (privileged port), Exhausted (no free port in the range).
         """
         taken: list[Publication] = []
         try:
             for wish in fold(requests):
-                if wish.protocol == "sctp":
-                    raise Unsupported("publishing sctp ports is not possible yet")
                 new = self._satisfy(wish, default_host)
                 taken += new
                 self.adopt(container_id, container_name, [each.mapping for each in new])
         except BaseException:
             for each in taken:
                 each.close()
-            self.release(container_id)
+            self.release(container_id, [each.mapping for each in taken])
             raise
         return taken
 
@@ -141,25 +150,38 @@ class Ports:
             else:
                 self._ranges.append(held)
 
-    def release(self, container_id: str) -> None:
-        """Forget the mappings of a container; the sockets are the monitor's."""
-        ranges = False
-        for each in self._of.pop(container_id, ()):
-            ranges = ranges or each.count > 1
+    def release(self, container_id: str, mappings: Collection[PortMapping] | None = None) -> None:
+        """Forget these mappings of a container, or all of them; the sockets are the monitor's."""
+        held = self._of.get(container_id, [])
+        gone = list(held) if mappings is None else [each for each in held if each in mappings]
+        for each in gone:
+            held.remove(each)
+            if each.count > 1:
+                self._ranges = [
+                    one for one in self._ranges if (one.container_id, one.mapping) != (container_id, each)
+                ]
+                continue
             key = (each.protocol, each.host_port)
-            rest = [one for one in self._single.get(key, ()) if one.container_id != container_id]
+            rest = [
+                one for one in self._single[key] if (one.container_id, one.mapping) != (container_id, each)
+            ]
             if rest:
                 self._single[key] = rest
             else:
-                self._single.pop(key, None)
-        if ranges:
-            self._ranges = [one for one in self._ranges if one.container_id != container_id]
+                del self._single[key]
+        if not held:
+            self._of.pop(container_id, None)
 
     def _satisfy(self, wish: PortMapping | PortRequest, default_host: str) -> list[Publication]:
         host = wish.host_ip or default_host
         if isinstance(wish, PortMapping):
+            if wish.announced and wish.count > SOCKETS_AT_MOST:
+                raise Invalid(
+                    f"a range of {wish.count} ports cannot have PROXY protocol",
+                    hint=f"at most {SOCKETS_AT_MOST}",
+                )
             try:
-                return self._take(wish.protocol, host, wish.host_port, wish.container_port, wish.count)
+                return self._take(msgspec.structs.replace(wish, host_ip=host))
             except _Taken as taken:
                 raise self._conflict(wish.protocol, taken) from None
         candidates = (
@@ -167,23 +189,21 @@ class Ports:
         )
         for port in candidates:
             try:
-                return self._take(wish.protocol, host, port, wish.container_port)
+                return self._take(
+                    PortMapping(wish.protocol, host, port, wish.container_port, announced=wish.announced)
+                )
             except _Taken:
                 continue
         where = f"{wish.host_first}-{wish.host_last}" if wish.host_first else "the ephemeral range"
         raise Exhausted(f"all {wish.protocol} host ports of {where} are allocated")
 
-    def _take(
-        self, protocol: str, host: str, port: int, container_port: int, count: int = 1
-    ) -> list[Publication]:
-        """One mapping for each address family; the same ports in both, or _Taken."""
+    def _take(self, wanted: PortMapping) -> list[Publication]:
+        """A mapping for each address family where it names no address; the same ports in both, or _Taken."""
         publications: list[Publication] = []
-        hosts = _ANYWHERE if not host else (host,)
+        host = wanted.host_ip
         try:
-            for each in hosts:
-                mapping = PortMapping(
-                    "udp" if protocol == "udp" else "tcp", each, port, container_port, count
-                )
+            for each in (host,) if host else _ANYWHERE:
+                mapping = msgspec.structs.replace(wanted, host_ip=each)
                 try:
                     publications.append(Publication(mapping, self._bind(mapping)))
                 except OSError as error:
@@ -198,6 +218,8 @@ class Ports:
 
     def _bind(self, mapping: PortMapping) -> list[socket.socket]:
         self._check_held(mapping)
+        if mapping.protocol == "sctp" and not _has_sctp(mapping.host_ip):
+            return []  # on a kernel without it nobody else can take the port either
         if mapping.count > SOCKETS_AT_MOST:
             _check_listeners(mapping)
             return []
@@ -217,9 +239,10 @@ class Ports:
         for each in itertools.chain(singles, self._ranges):
             if _meet(each.mapping, mapping):
                 port = max(each.mapping.host_port, mapping.host_port)
-                raise _Taken(mapping.host_ip, port, f"container {each.container_name}")
+                last = each.mapping.host_port + each.mapping.count - 1
+                raise _Taken(mapping.host_ip, port, f"container {each.container_name}", last)
 
-    def _conflict(self, protocol: str, taken: _Taken) -> Conflict:
+    def _conflict(self, protocol: Protocol, taken: _Taken) -> Conflict:
         holder = taken.holder or listeners.holder(protocol, taken.port) or "another process"
         free = self._next_free(protocol, taken.host_ip, taken.port)
         return Conflict(
@@ -227,14 +250,20 @@ class Ports:
             hint=f"the next free port is {free}" if free else None,
         )
 
-    def _next_free(self, protocol: str, host: str, port: int) -> int:
-        for candidate in range(port + 1, min(port + 1000, 65536)):
+    def _next_free(self, protocol: Protocol, host: str, port: int) -> int:
+        candidate = port + 1
+        for _ in range(1000):
+            if candidate > 65535:
+                break
             try:
-                for each in self._take(protocol, host, candidate, candidate):
+                for each in self._take(PortMapping(protocol, host, candidate, candidate)):
                     each.close()
-            except (_Taken, Invalid, Denied, Unavailable):
-                continue
-            return candidate
+            except _Taken as taken:
+                candidate = max(candidate, taken.last) + 1
+            except (Invalid, Denied, Unavailable):
+                candidate += 1
+            else:
+                return candidate
         return 0
 
     def _explained(self, error: OSError, mapping: PortMapping) -> Invalid | Denied | Unavailable:
@@ -260,7 +289,8 @@ def _open_socket(protocol: str, host: str, port: int) -> socket.socket:
     """A bound socket (listening for TCP) that does not block; IPv6 ones take no IPv4."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     kind = socket.SOCK_DGRAM if protocol == "udp" else socket.SOCK_STREAM
-    opened = socket.socket(family, kind | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    number = socket.IPPROTO_SCTP if protocol == "sctp" else 0
+    opened = socket.socket(family, kind | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, number)
     try:
         if family == socket.AF_INET6:
             opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
@@ -277,8 +307,17 @@ def _open_socket(protocol: str, host: str, port: int) -> socket.socket:
     return opened
 
 
+def _has_sctp(host: str) -> bool:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC, socket.IPPROTO_SCTP).close()
+    except OSError:
+        return False
+    return True
+
+
 def _check_listeners(mapping: PortMapping) -> None:
-    used = listeners.ports(mapping.protocol)
+    used = listeners.ports(mapping.protocol, mapping.host_ip)
     for port in range(mapping.host_port, mapping.host_port + mapping.count):
         if port in used:
             raise _Taken(mapping.host_ip, port)

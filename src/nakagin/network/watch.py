@@ -7,11 +7,12 @@ import logging
 from typing import TYPE_CHECKING
 
 from nakagin.errors import NakaginError
-from nakagin.kernel import conntrack, nftables
-from nakagin.network.dns import Forwarder
+from nakagin.kernel import nftables
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+_EXPIRING = 15.0  # seconds
 
 _log = logging.getLogger(__name__)
 
@@ -39,23 +40,24 @@ async def keep_firewall(table: str, restore: Callable[[], None]) -> None:
             loop.remove_reader(watch.fileno())
 
 
-async def answer_names(wanted: asyncio.Event, address: Callable[[], str]) -> None:
-    """Once wanted, answer DNS on the bridge."""
-    await wanted.wait()
-    try:
-        await Forwarder(address()).serve()
-    except OSError as error:
-        _log.warning("cannot answer DNS for containers: %s", error)
-
-
-async def forget_flows(addresses: asyncio.Queue[str]) -> None:
-    """Drop the tracked flows to addresses that went.
+async def forget_flows(deeds: asyncio.Queue[Callable[[], None]]) -> None:
+    """Drop the tracked flows to what went.
 
     In a thread: the kernel walks its whole table (10 ms).
     """
     while True:
-        address = await addresses.get()
+        deed = await deeds.get()
         try:
-            await asyncio.to_thread(conntrack.forget, address)
+            await asyncio.to_thread(deed)
         except OSError as error:
             _log.warning("%s", error)
+
+
+async def expire_answers(expire: Callable[[], None]) -> None:
+    """Now and then take back what DNS answers had opened."""
+    while True:
+        await asyncio.sleep(_EXPIRING)
+        try:
+            expire()
+        except NakaginError as error:
+            _log.warning("cannot close what egress had opened: %s", error)

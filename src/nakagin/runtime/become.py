@@ -11,12 +11,13 @@ import stat
 import sys
 
 from nakagin.errors import CommandFailed, StepFailed, Unsupported
-from nakagin.kernel import fds, identity, launcher, paths, process, signals
+from nakagin.kernel import abi, fds, identity, labels, launcher, paths, signals
+from nakagin.kernel.calls import Call, CallFailed, perform
 from nakagin.runtime import seal, sync
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from typing import Any, NoReturn
 
     from nakagin.runtime.program import Program
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 _NULL = os.makedev(1, 3)
 # Asked at once: later /proc is the container's.
-_SEALED = seal.is_sealed()
+SEALED = seal.is_sealed()
 _DAC_OVERRIDE = 1 << identity.CAPABILITIES.index("CAP_DAC_OVERRIDE")
 
 
@@ -56,30 +57,50 @@ def place(program: Program) -> None:
     placement.place(program)
 
 
+def require_labels(program: Program) -> None:
+    """Raises Unsupported for a label that nobody here enforces. Asked outside: inside, /sys is the container's."""
+    for name, text, is_there in (
+        ("AppArmor", program.apparmor, labels.has_apparmor),
+        ("SELinux", program.selinux, labels.has_selinux),
+    ):
+        if text and not is_there():
+            raise Unsupported(f"{name} is asked for ({text}), and this machine does not have it")
+
+
 def label(program: Program, proc: int) -> None:
     """AppArmor and SELinux labels for the next execve; while the runtime's /proc is still at hand."""
-    for name, text, file in (
-        ("AppArmor", f"exec {program.apparmor}" if program.apparmor else "", "self/attr/apparmor/exec"),
-        ("SELinux", program.selinux, "self/attr/exec"),
-    ):
-        if not text:
-            continue
-        if not _has_security_module(name.lower()):
-            raise Unsupported(f"{name} is asked for ({text}), and this machine does not have it")
+    for words, file, text in _labels(program):
         try:
             paths.write_proc(proc, file, text)
         except OSError as error:
-            raise StepFailed(
-                f"set the {name} label {text}", error.strerror or "", errno=error.errno or 0
-            ) from None
+            raise StepFailed(words, error.strerror or "", errno=error.errno or 0) from None
 
 
-def _has_security_module(name: str) -> bool:
-    try:
-        with open("/sys/kernel/security/lsm") as file:
-            return name in file.read().split(",")
-    except OSError:
-        return False
+def label_calls(program: Program, proc: int, opened: int) -> list[Call]:
+    """The same in another process; `opened` is the number that the next descriptor opened there gets."""
+    calls = []
+    for words, file, text in _labels(program):
+        encoded = text.encode()
+        calls += [
+            paths.proc_call(words, proc, file, os.O_WRONLY),
+            Call(words, abi.NR_WRITE, opened, encoded, len(encoded)),
+            Call(words, abi.NR_CLOSE_RANGE, opened, opened, 0),
+        ]
+    return calls
+
+
+def _labels(program: Program) -> list[tuple[str, str, str]]:
+    """(step, file of procfs, what is written there)."""
+    found = []
+    if program.apparmor:
+        words = f"set the AppArmor profile {program.apparmor}"
+        found.append((words, "self/attr/apparmor/exec", f"exec {program.apparmor}"))
+    if program.selinux:
+        found.append((f"set the SELinux label {program.selinux}", "self/attr/exec", program.selinux))
+    return found
+
+
+_MAKE_EXECUTABLE = "make the file executable in the image (chmod +x), or give it to an interpreter"
 
 
 def find_command(program: Program) -> str:
@@ -94,11 +115,17 @@ def find_command(program: Program) -> str:
         try:
             found = os.stat(path)
         except OSError as error:
-            raise CommandFailed(f"{step}: stat {name}", _lower(error), errno=error.errno or 2) from None
+            hint = "name a program that is in the image"
+            raise CommandFailed(
+                f"{step}: stat {name}", _lower(error), errno=error.errno or 2, hint=hint
+            ) from None
         if stat.S_ISDIR(found.st_mode):
-            raise CommandFailed(step, "is a directory", errno=21)
-        if not _may_execute(found, program):
-            raise CommandFailed(step, "permission denied", errno=13)
+            # Docker's clients before 23 know only the second half; both make them exit with 126.
+            raise CommandFailed(
+                step, "is a directory: permission denied", errno=21, hint="name a program in it"
+            )
+        if not may_execute(found, program):
+            raise CommandFailed(step, "permission denied", errno=13, hint=_MAKE_EXECUTABLE)
         return path
     denied = False
     for directory in program.env.get("PATH", "").split(":"):
@@ -108,15 +135,16 @@ def find_command(program: Program) -> str:
         except OSError:
             continue
         if stat.S_ISREG(found.st_mode):
-            if _may_execute(found, program):
+            if may_execute(found, program):
                 return path
             denied = True
     if denied:
-        raise CommandFailed(step, "permission denied", errno=13)
-    raise CommandFailed(step, "executable file not found in $PATH", errno=2)
+        raise CommandFailed(step, "permission denied", errno=13, hint=_MAKE_EXECUTABLE)
+    hint = f"the image has none in {program.env.get('PATH') or 'an empty PATH'}; is it installed there?"
+    raise CommandFailed(step, "executable file not found in $PATH", errno=2, hint=hint)
 
 
-def _may_execute(found: os.stat_result, program: Program) -> bool:
+def may_execute(found: os.stat_result, program: Program) -> bool:
     """Whether the mode bits let the program's user execute the file; the kernel has the last word."""
     bits = stat.S_IMODE(found.st_mode)
     if program.effective & _DAC_OVERRIDE or (program.uid == 0 and program.bounding & _DAC_OVERRIDE):
@@ -172,9 +200,9 @@ def verify_directory() -> None:
         raise OSError(1, "the working directory is outside the container")
 
 
-def own_stdio(uid: int) -> None:
+def own_stdio(uid: int, streams: Iterable[int] = (0, 1, 2)) -> None:
     """Give the standard streams to the user, who may want to open /dev/stdout again."""
-    for fd in (0, 1, 2):
+    for fd in streams:
         found = os.fstat(fd)
         if found.st_uid == uid or (stat.S_ISCHR(found.st_mode) and found.st_rdev == _NULL):
             continue
@@ -196,14 +224,13 @@ class Command:
 
 def confine(program: Program, filter_: Filter | None, channel: Channel) -> Command:
     """Limits, ids, capabilities, no_new_privs: all but the late filter. Returns what is to be executed."""
-    for number, soft, hard in program.rlimits:
-        step(f"limit {identity.RLIMITS[number]} to {soft}:{hard}", identity.set_rlimit, number, soft, hard)
+    _perform(limit_calls(program))
     default_home(program)
     command = find_command(program)
-    _refuse_magic_links(command)
+    refuse_magic_links(command)
     # The filter may forbid memory files, so the launcher is made before it. From a read-only interpreter
     # (CVE-2019-5736) nothing can be written, and the program is executed directly.
-    wanted = not _SEALED and (not filter_ or filter_.lets_launch)
+    wanted = not SEALED and (not filter_ or filter_.lets_launch)
     launch = launcher.seal(command, channel.fileno()) if wanted else -1
     present = identity.bounding_mask()
     if filter_ and not program.no_new_privs:
@@ -217,21 +244,40 @@ def confine(program: Program, filter_: Filter | None, channel: Channel) -> Comma
         if error.errno != errno.EACCES:
             raise
         inside = False  # root may lack what the user has (NFS): tried again below
-    # The bounding set can be cut only while CAP_SETPCAP is there.
-    step("limit the bounding set", identity.limit_bounding, program.bounding, present)
-    step(
-        f"become user {program.uid}:{program.gid}",
-        lambda: identity.set_ids(program.uid, program.gid, program.groups, keep_capabilities=True),
-    )
+    _perform(right_calls(program, present))
     if not inside:
         step(f"enter working directory {program.cwd}", enter_directory, program.cwd)
-    os.umask(program.umask)
-    sets = identity.CapabilitySets(program.permitted, program.effective, program.inheritable)
-    step("set capabilities", identity.set_capabilities, sets)
-    identity.set_ambient(program.ambient)
-    if program.no_new_privs:
-        process.set_no_new_privs()
     return Command(command, launch)
+
+
+def limit_calls(program: Program) -> list[Call]:
+    """What puts the program's resource limits into force."""
+    return [identity.rlimit_call(*limit) for limit in program.rlimits]
+
+
+def right_calls(program: Program, present: int) -> list[Call]:
+    """What makes a process the program's user, with its capabilities; `present` is the bounding set until then."""
+    sets = identity.CapabilitySets(program.permitted, program.effective, program.inheritable)
+    calls = identity.bounding_calls(program.bounding, present)  # can be cut only while CAP_SETPCAP is there
+    calls += identity.user_calls(program.uid, program.gid, program.groups)
+    calls.append(Call("set the umask", abi.NR_UMASK, program.umask))
+    calls += identity.capability_calls(sets)
+    calls += identity.ambient_calls(program.ambient)
+    if program.no_new_privs:
+        calls.append(Call("set no_new_privs", abi.NR_PRCTL, abi.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+    return calls
+
+
+def _perform(calls: list[Call]) -> None:
+    try:
+        perform(calls)
+    except CallFailed as error:
+        raise call_failed(error) from None
+
+
+def call_failed(error: CallFailed) -> StepFailed:
+    """A call's failure in the words of the user's step."""
+    return StepFailed(error.words, error.strerror or "", errno=error.errno or 0)
 
 
 def install(filter_: Filter, channel: Channel) -> None:
@@ -248,9 +294,9 @@ def install(filter_: Filter, channel: Channel) -> None:
 
 def execute(program: Program, command: Command, keep: int, channel: Channel) -> NoReturn:
     """Become the user's program, with descriptors 0, 1, 2 and `keep` more. Raises CommandFailed."""
-    signals.restore_defaults()
+    _perform(signals.default_calls())
     # CVE-2024-21626: whatever is still open here closes with execve.
-    fds.close_range(3 + keep, on_exec=True)
+    fds.close_on_exec(3 + keep)
     verify_directory()
     launched = command.launcher >= 0
     os.set_inheritable(channel.fileno(), launched)
@@ -261,7 +307,7 @@ def execute(program: Program, command: Command, keep: int, channel: Channel) -> 
         raise CommandFailed(f"exec {command.path}", _lower(error), errno=error.errno or 0) from None
 
 
-def _refuse_magic_links(command: str) -> None:
+def refuse_magic_links(command: str) -> None:
     """CVE-2019-5736: /proc/self/exe still is the host's interpreter now, by whatever symlink it is reached."""
     root = os.open("/", os.O_PATH | os.O_CLOEXEC)
     try:

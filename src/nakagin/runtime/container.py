@@ -14,10 +14,10 @@ import os
 import select
 
 from nakagin.cgroups import layout, limits, paths
-from nakagin.cgroups.group import Group
+from nakagin.cgroups.group import Group, group_at
 from nakagin.errors import Conflict, Invalid, NakaginError, StepFailed
-from nakagin.kernel import namespaces, process
-from nakagin.runtime import hooks, rendezvous, spawn, state, sync
+from nakagin.kernel import process
+from nakagin.runtime import hooks, rendezvous, spawn, state
 from nakagin.runtime.init import Birth
 from nakagin.runtime.plan import plan as make_plan
 from nakagin.runtime.program import observe, program
@@ -26,8 +26,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from nakagin.kernel.automaton import Maker
     from nakagin.runtime.become import Filter
-    from nakagin.spec.runtime import Config, Hook, Mount, Process, Resources, Seccomp, State
+    from nakagin.runtime.outside import Outside
+    from nakagin.runtime.quick import Own
+    from nakagin.spec.runtime import Config, Linux, Mount, Process, Resources, Seccomp, State
 
 OCI_VERSION = "1.3.0"
 _SIGKILL = 9
@@ -47,7 +50,10 @@ class Executed:
 class Container:
     """A container that was created. Owns `pidfd` and, in the process that created it, the channel to init."""
 
-    __slots__ = ("_child", "_config", "_facts", "_folder", "_pidfd", "_warn", "group", "terminal")
+    __slots__ = (
+        "_child", "_config", "_facts", "_folder", "_own", "_pidfd", "_warn", "awaits_start", "group", "on_start",
+        "terminal",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -64,6 +70,9 @@ class Container:
         self._child = child
         self._pidfd = child.pidfd if child else -1
         self._warn = warn
+        self._own: Own | None = None  # what every exec would find out again
+        self.awaits_start = False  # by this very object
+        self.on_start: Callable[[], None] | None = None
         self.group = group
         self.terminal: int | None = child.terminal if child and child.terminal >= 0 else None
 
@@ -113,7 +122,7 @@ class Container:
         """created, running, paused or stopped: always asked of the kernel."""
         if not process.is_alive(self.pid, self._facts.pid_start_ticks):
             return "stopped"
-        if self._folder.awaits_start():
+        if self.awaits_start or self._folder.awaits_start():
             return "created"
         return "paused" if self.group.frozen() else "running"
 
@@ -128,15 +137,13 @@ class Container:
             raise Conflict(f"container {self.id} cannot be started: it is {self.status}")
         child = self._child or spawn.Child(self.pid, self.pidfd, rendezvous.call(self._folder))
         talk = spawn.Talk(self._warn)
-        talk.on_listener = self._serve_listener
+        talk.on_listener, talk.on_start = self._serve_listener, self.on_start
         try:
-            child.channel.send(sync.START)
-        except BrokenPipeError:
-            pass  # it died; its last words come next
-        try:
-            spawn.see_executed(child, self.config.get("process", {})["args"][0], talk)
+            child.start(self.config.get("process", {})["args"][0], talk)
         finally:
-            self._folder.forget_start()
+            if not self.awaits_start:
+                self._folder.forget_start()
+            self.awaits_start = False
         poststart = (self.config.get("hooks") or {}).get("poststart") or ()
         if poststart:
             try:
@@ -157,42 +164,45 @@ class Container:
         seccomp_cache: dict[str, bytes] | str | None = None,
         sub_cgroup: str = "",
         ignore_paused: bool = False,
+        maker: Maker | None = None,
     ) -> Executed:
         """Run a further process. It is a child of the caller and runs its program when this returns.
 
-        Raises Conflict unless created or running, StepFailed, CommandFailed.
+        With `maker` perhaps without a fork. Raises Conflict unless created or running, StepFailed, CommandFailed.
         """
         status = self.status
         if status not in {"created", "running"} and not (ignore_paused and status == "paused"):
             raise Conflict(f"cannot exec in container {self.id}: it is {status}")
+        from nakagin.runtime import enter, quick
+
         linux = self.config.get("linux") or {}
         user_namespace = any(each.get("type") == "user" for each in linux.get("namespaces") or ())
-        program_ = program(
-            wanted,
-            {"seccomp": linux["seccomp"]} if linux.get("seccomp") else {},
-            observe(user_namespace=user_namespace),
-        )
+        own = self._own = self._own or quick.Own(user_namespace=user_namespace)
+        section: Linux = {"seccomp": linux["seccomp"]} if linux.get("seccomp") else {}
+        program_ = program(wanted, section, own.holdings)
         for warning in program_.warnings:
             self._warn(warning)
-        theirs, ours = sync.pair()
-        from nakagin.runtime.enter import Visit
-
-        visit = Visit(theirs, self.pidfd, _flags(self.config))
+        visit = enter.Visit(self.pidfd, enter.own_flags(self.config))
         visit.has_user_namespace = user_namespace
         visit.stdio = stdio
         visit.console = -1 if console is None else console
         visit.preserve_fds = preserve_fds
         visit.parent_death_signal = parent_death_signal
-        visit.filter = _filter(program_.seccomp, {} if seccomp_cache is None else seccomp_cache)
-        own_score = (self.config.get("process") or {}).get("oomScoreAdj")
+        visit.filter = own.compiled(program_.seccomp, {} if seccomp_cache is None else seccomp_cache)
+        if (score := (self.config.get("process") or {}).get("oomScoreAdj")) is not None:
+            program_.oom_score_adj = score
         talk = spawn.Talk(self._warn)
         talk.on_listener = self._serve_listener
-        group = (
-            Group(f"{self.group.path}/{sub_cgroup.strip('/')}", self.group.layout)
-            if sub_cgroup
-            else self.group
-        )
-        child = spawn.bear_visitor(program_, visit, theirs, ours, group, own_score, talk)
+        below = f"/{sub_cgroup.strip('/')}" if sub_cgroup else ""
+        group = Group(self.group.path + below, self.group.layout)
+        if maker and (born := quick.bear(maker, program_, visit, self.pid, own, group)):
+            return Executed(*born, None)
+        visit.root = enter.open_root(self.pid, visit.flags)
+        try:
+            child = spawn.bear_visitor(program_, visit, group, talk)
+        finally:
+            if visit.root >= 0:
+                os.close(visit.root)
         terminal = child.terminal if child.terminal >= 0 else None
         if terminal is not None and console_socket:
             rendezvous.send_terminal(console_socket, terminal)
@@ -255,8 +265,12 @@ class Container:
         if self.group.pids():
             self.group.kill()  # without a pid namespace of its own, others may outlive the first process
         self.group.remove()
+        if section := (self.config.get("linux") or {}).get("intelRdt"):
+            from nakagin.cgroups import rdt
+
+            rdt.leave(rdt.plan(section, self.id))
         if self._child:
-            self._child.channel.close()
+            self._child.close()
         poststop = (self.config.get("hooks") or {}).get("poststop") or ()
         self._folder.remove()
         hooks.run_all_hooks("poststop", poststop, self._state("stopped"), self._warn)
@@ -319,6 +333,7 @@ def create(
     as_sibling: bool = False,
     started_by_other: bool = False,
     machine: layout.Layout | None = None,
+    outside: Outside | None = None,
 ) -> Container:
     """Create a container: all but the user's program runs. A failure leaves nothing behind.
 
@@ -326,7 +341,8 @@ def create(
     terminal is `console` (a slave's descriptor), or it is made in the container and its master goes to
     `console_socket`, else to `Container.terminal`. `as_sibling` makes the first process a child of the caller's
     parent, which then waits for it. `started_by_other` makes `start` work from another
-    process after this one has gone. `machine` are the cgroup hierarchies, if the caller knows them.
+    process after this one has gone. `machine` are the cgroup hierarchies, if the caller knows them. With
+    `outside` it is made without an interpreter of its own: Misfit, with nothing done, if it is not plain enough.
 
     Raises Invalid, Conflict (the id exists), Unsupported, StepFailed, CommandFailed.
     """
@@ -338,7 +354,7 @@ def create(
     planned = make_plan(
         config,
         bundle=bundle,
-        holdings=observe(user_namespace=user_namespace),
+        holdings=outside.own.holdings if outside else observe(user_namespace=user_namespace),
         layout=machine,
         group=path,
         rootfs=rootfs,
@@ -352,9 +368,20 @@ def create(
         raise Invalid(
             "a terminal needs a console socket", where="process.terminal", hint="give --console-socket"
         )
-    group = Group(path, machine)
+    group = group_at(path, machine, systemd_cgroup)
     resources = limits.plan(linux.get("resources") or {}, machine)
-    filter_ = _filter(planned.program.seccomp, {} if seccomp_cache is None else seccomp_cache)
+    facts = state.Facts(
+        id=id, oci_version=config.get("ociVersion") or OCI_VERSION, bundle=bundle, rootfs=planned.root.path,
+        cgroup_path=path, created=state.now(), pid=0, pid_start_ticks=0, systemd=systemd_cgroup,
+    )  # fmt: skip
+    birth = Birth(_state(facts, "creating", config))
+    birth.stdio, birth.preserve_fds = stdio, preserve_fds
+    birth.console = -1 if console is None else console
+    compiled = outside.own.compiled if outside else _filter
+    birth.filter = compiled(planned.program.seccomp, {} if seccomp_cache is None else seccomp_cache)
+    birth.parent_death_signal, birth.as_sibling = parent_death_signal, as_sibling
+    if outside:
+        outside.check(planned, birth)
 
     folder.make()
     undo: list[Callable[[], None]] = [folder.remove]
@@ -362,54 +389,36 @@ def create(
         if not group.exists():
             undo.append(group.remove)
         group.create()
-        facts = state.Facts(
-            id=id,
-            oci_version=config.get("ociVersion") or OCI_VERSION,
-            bundle=bundle,
-            rootfs=planned.root.path,
-            cgroup_path=path,
-            created=state.now(),
-            pid=0,
-            pid_start_ticks=0,
-        )
-        theirs, ours = sync.pair()
-        birth = Birth(theirs, _state(facts, "creating", config))
-        birth.stdio = stdio
-        birth.console = -1 if console is None else console
-        birth.preserve_fds = preserve_fds
-        birth.filter = filter_
-        birth.parent_death_signal = parent_death_signal
-        birth.as_sibling = as_sibling
         if started_by_other:
             birth.listening = rendezvous.listen(folder)
         talk = spawn.Talk(warn)
         talk.on_namespaces = on_namespaces
-        talk.on_hooks = lambda pid: _runtime_hooks(planned.hooks, {**birth.state, "pid": pid})
+        talk.on_hooks = lambda pid: hooks.run_runtime_hooks(planned.hooks, {**birth.state, "pid": pid})
         talk.on_listener = lambda child, number: _hand_over(
             linux.get("seccomp") or {}, child, number, {**birth.state, "pid": child.pid}
         )
 
-        def limit_and_record(child: spawn.Child) -> None:
+        def limit(child: spawn.Child) -> None:
             for warning in group.apply(resources):
                 warn(warning)
             facts.pid = child.pid
             facts.pid_start_ticks = process.start_ticks(child.pid)
-            if not started_by_other:
-                folder.await_start()
-            folder.write(facts, config)
+            if not outside:
+                folder.write(facts, config)
 
-        talk.on_born = limit_and_record
-        child = spawn.bear_container(planned, birth, theirs, ours, group, talk)
+        talk.on_born = limit
+        # First: between "deny all" and what is allowed again, the child could not make its device nodes.
+        group.apply(resources.take("devices"))
+        child = (outside.bear if outside else spawn.bear_container)(planned, birth, group, talk)
         undo.append(child.abandon)
+        group.settle()
         if birth.listening:
             birth.listening.close()
         container = Container(folder, facts, config, group, warn, child)
-        if container.terminal is not None and console_socket:
-            rendezvous.send_terminal(console_socket, container.terminal)
-            container.terminal = None
-            child.terminal = -1
-        if pid_file:
-            rendezvous.write_pid_file(pid_file, child.pid)
+        container.awaits_start = not started_by_other
+        if outside:
+            container.on_start = lambda: folder.write(facts, config)  # while the program is executed
+        _announce(container, child, console_socket, pid_file)
     except BaseException as error:
         if isinstance(error, StepFailed) and not error.hint and group.oom_kills():
             error.hint = "the kernel killed it for want of memory: the limit is too small to start in"
@@ -419,22 +428,31 @@ def create(
     return container
 
 
-def preload() -> None:
-    """Import what only some containers need and is imported at its use, for the sake of the command line.
-
-    For a process that forks: what it has not imported, every child would import anew.
-    """
-    from nakagin.kernel import seccomp
-    from nakagin.runtime import copy_up, enter, filters, idmap, listener, placement
-
-    assert all((seccomp, copy_up, enter, filters, idmap, listener, placement))
+def _announce(
+    container: Container, child: spawn.Child, console_socket: str | None, pid_file: str | None
+) -> None:
+    """Tell whoever asked for it of the terminal and the pid."""
+    if container.terminal is not None and console_socket:
+        rendezvous.send_terminal(console_socket, container.terminal)
+        container.terminal, child.terminal = None, -1
+    if pid_file:
+        rendezvous.write_pid_file(pid_file, child.pid)
 
 
 def load(root: str, id: str, warn: Callable[[str], None], machine: layout.Layout | None = None) -> Container:
     """The container that another process created. Raises NotFound, Invalid."""
     folder = state.Folder(root, id)
     facts = folder.read()
-    return Container(folder, facts, None, Group(facts.cgroup_path, machine or layout.detect()), warn)
+    group = group_at(facts.cgroup_path, machine or layout.detect(), facts.systemd)
+    return Container(folder, facts, None, group, warn)
+
+
+def discard(root: str, id: str, group: Group) -> None:
+    """Remove what create made of a container that has ended in `group`; without hooks. Raises StepFailed."""
+    if group.pids():
+        group.kill()
+    group.remove()
+    state.Folder(root, id).remove()
 
 
 def _attempt(undo: Callable[[], None], warn: Callable[[str], None]) -> None:
@@ -469,16 +487,3 @@ def _filter(section: Seccomp | None, cache: dict[str, bytes] | str) -> Filter | 
     from nakagin.runtime import filters
 
     return filters.compile_filter(section, cache)
-
-
-def _flags(config: Config) -> int:
-    """The namespaces of the container that the runtime does not share (CLONE_NEW*)."""
-    flags = 0
-    for namespace in (config.get("linux") or {}).get("namespaces") or ():
-        flags |= namespaces.KINDS[namespace["type"]][0]
-    return flags
-
-
-def _runtime_hooks(by_kind: dict[str, list[Hook]], described: State) -> None:
-    for kind in ("prestart", "createRuntime"):
-        hooks.run_hooks(kind, by_kind.get(kind, ()), described)

@@ -7,13 +7,14 @@ check and use, and here is no second use.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 
 from nakagin.errors import StepFailed
 from nakagin.kernel import abi, mount, paths, terminal
 from nakagin.kernel.libc import named
-from nakagin.runtime.options import legacy_flags, parse_options
+from nakagin.runtime.options import parse_options
 from nakagin.runtime.steps import (
     BindConsole,
     BindMount,
@@ -49,26 +50,51 @@ _PROC_FILES = frozenset(
 class Site:
     """Where the steps are performed.
 
-    `root` is the root filesystem's descriptor; `prepared` holds mounts that the parent made because the
-    child's user namespace may not; `master`/`slave` are the terminal, made here if `slave` is -1.
+    `root` is the root filesystem's descriptor, owned from here on; `prepared` holds what cannot be had here: mounts
+    for binds, opened filesystems; `master`/`slave` are the terminal, made here if `slave` is -1.
     """
 
-    __slots__ = ("empty", "master", "null", "prepared", "root", "slave")
+    __slots__ = ("_folder", "_folder_fd", "empty", "master", "null", "prepared", "root", "slave")
 
-    def __init__(self, root: int, prepared: dict[BindMount, int], slave: int = -1) -> None:
+    def __init__(self, root: int, prepared: dict[Step, int], slave: int = -1) -> None:
         self.root = root
         self.prepared = prepared
         self.master = -1
         self.slave = slave
-        self.null = _real_null()
-        self.empty = -1
+        self.null = self.empty = self._folder_fd = -1
+        self._folder = ""
+
+    def folder(self, path: str) -> int:
+        """The directory `path`, made if it is missing; good until the next folder or `forget`."""
+        if self._folder_fd < 0 or path != self._folder:
+            self.forget()
+            self._folder_fd = paths.ensure_in_root(self.root, path)
+            self._folder = path
+        return self._folder_fd
+
+    def forget(self) -> None:
+        """What `folder` gave may be covered now."""
+        if self._folder_fd >= 0:
+            os.close(self._folder_fd)
+            self._folder_fd = -1
+
+    def close(self) -> None:
+        """Close all but the terminal. Whoever lives on would keep the container's mounts with them."""
+        self.forget()
+        for fd in (self.root, self.null, self.empty):
+            if fd >= 0:
+                os.close(fd)
+        self.root = self.null = self.empty = -1
 
 
 def furnish(steps: Iterable[Step], site: Site) -> None:
     """Perform the steps in order. Raises StepFailed with the step's own words."""
     for step in steps:
+        kind = type(step)
+        if kind not in _BESIDE:
+            site.forget()
         try:
-            _PERFORM[type(step)](step, site)
+            _PERFORM[kind](step, site)
         except OSError as error:
             raise step_failed(step.describe(), error) from None
 
@@ -90,7 +116,7 @@ def mount_root(root: Root) -> None:
         options = parse_options(each.get("options") or [])
         fstype, source = each.get("type") or "", each.get("source") or ""
         target = os.path.normpath(root.path + "/" + each.get("destination", "/"))
-        flags = legacy_flags(options.add)
+        flags = mount.legacy_flags(options.add)
         if options.bind:
             flags |= abi.MS_BIND | (abi.MS_REC if options.recursive else 0)
         try:
@@ -117,6 +143,10 @@ def prepare_bind(step: BindMount) -> int:
     except OSError as error:
         raise named(error, step.source) from None
     try:
+        if not mount.can_prepare():
+            if step.idmap:
+                raise OSError(errno.ENOSYS, "idmapped mounts need Linux 5.12", step.source)
+            return fd  # gets its attributes when it is attached
         if step.idmap:
             from nakagin.runtime import idmap
 
@@ -127,17 +157,22 @@ def prepare_bind(step: BindMount) -> int:
                 )
             finally:
                 os.close(userns)
-        if step.tree_add or step.tree_clear:
-            mount.set_attributes(fd, add=step.tree_add, clear=step.tree_clear, recursive=True)
-        if step.add or step.clear:
-            mount.set_attributes(fd, add=step.add, clear=step.clear)
-        if step.propagation:
-            recursive = step.propagation_recursive
-            mount.set_attributes(fd, propagation=step.propagation, recursive=recursive)
+        _decorate(fd, step)
     except OSError:
         os.close(fd)
         raise
     return fd
+
+
+def _decorate(fd: int, step: BindMount) -> None:
+    """Give a bind the attributes and the propagation that it shall have."""
+    if step.tree_add or step.tree_clear:
+        mount.set_attributes(fd, add=step.tree_add, clear=step.tree_clear, recursive=True)
+    if step.add or step.clear:
+        mount.set_attributes(fd, add=step.add, clear=step.clear)
+    if step.propagation:
+        recursive = step.propagation_recursive
+        mount.set_attributes(fd, propagation=step.propagation, recursive=recursive)
 
 
 def _real_null() -> int:
@@ -156,11 +191,45 @@ def _is_directory(fd: int) -> bool:
 
 def _attach(mount_fd: int, site: Site, target: str) -> None:
     """Attach a detached mount below the root, making the place if it is missing."""
-    place = paths.ensure_in_root(site.root, target, directory=_is_directory(mount_fd))
+    directory = _is_directory(mount_fd)
+    place = _new_place(site, target, directory)
+    if place < 0:
+        place = paths.ensure_in_root(site.root, target, directory=directory)
+        site.forget()
     try:
         mount.move_mount(mount_fd, place)
     finally:
         os.close(place)
+
+
+def _new_place(site: Site, target: str, directory: bool) -> int:
+    """`target`, made in its folder, which stays at hand for the next; -1 where something is there, or in the way.
+
+    Many mounts have the same folder, and a place that is new and no symlink covers no other path.
+    """
+    parent, name = _place(site, target)
+    try:
+        if directory:
+            os.mkdir(name, 0o755, dir_fd=parent)
+        else:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+            os.close(os.open(name, flags, 0o755, dir_fd=parent))
+        return paths.openat2(parent, name, os.O_PATH, 0, abi.RESOLVE_BENEATH | abi.RESOLVE_NO_SYMLINKS)
+    except OSError:
+        return -1
+
+
+def _attach_with(
+    mount_fd: int, place: int, *, add: int = 0, propagation: int = 0, recursive: bool = False
+) -> None:
+    """Attach a detached mount with these attributes; where the kernel can't do it before, at once after."""
+    wanted = bool(add or propagation)
+    early = wanted and mount.can_prepare()
+    if early:
+        mount.set_attributes(mount_fd, add=add, propagation=propagation, recursive=recursive)
+    mount.move_mount(mount_fd, place)
+    if wanted and not early:
+        mount.set_attributes(mount_fd, add=add, propagation=propagation, recursive=recursive)
 
 
 def _mount_filesystem(step: MountFilesystem, site: Site) -> None:
@@ -174,19 +243,18 @@ def _mount_filesystem(step: MountFilesystem, site: Site) -> None:
             # fsconfig(2) takes values up to 255 bytes; the old call knows no such limit.
             words = ",".join(data)
             mount.mount(
-                step.source, f"/proc/self/fd/{place}", step.fstype, legacy_flags(step.attributes), words
+                step.source, f"/proc/self/fd/{place}", step.fstype, mount.legacy_flags(step.attributes), words
             )
             return
-        fd = mount.new_filesystem(step.fstype, step.source, data, 0 if step.copy_up else step.attributes)
+        attributes = 0 if step.copy_up else step.attributes
+        context = site.prepared.pop(step, -1)
+        fd = mount.new_filesystem(step.fstype, step.source, data, attributes, context)
         try:
             if step.copy_up:
                 from nakagin.runtime import copy_up
 
                 copy_up.copy_tree(place, fd)
-                mount.set_attributes(fd, add=step.attributes)
-            if step.propagation:
-                mount.set_attributes(fd, propagation=step.propagation)
-            mount.move_mount(fd, place)
+            _attach_with(fd, place, add=step.attributes if step.copy_up else 0, propagation=step.propagation)
         finally:
             os.close(fd)
     finally:
@@ -197,7 +265,7 @@ def _filesystem_place(step: MountFilesystem, site: Site) -> int:
     if step.fstype in {"proc", "sysfs"}:
         # CVE-2019-19921: were /proc a symlink into a shared volume, another container could change what
         # the masks and writes below it meet.
-        paths.ensure_in_root(site.root, step.target)
+        os.close(paths.ensure_in_root(site.root, step.target))
         flags, resolve = os.O_PATH | os.O_DIRECTORY, abi.RESOLVE_IN_ROOT | abi.RESOLVE_NO_SYMLINKS
         return paths.openat2(site.root, step.target, flags, 0, resolve)
     return paths.ensure_in_root(site.root, step.target)
@@ -214,12 +282,14 @@ def _bind(step: BindMount, site: Site) -> None:
             # CVE-2019-16884: a made-up /proc would swallow the writes that confine the process.
             raise OSError(1, "only a procfs may be mounted at /proc, and nothing below it")
         _attach(fd, site, step.target)
+        if not mount.can_prepare():
+            _decorate(fd, step)
     finally:
         os.close(fd)
 
 
 def _make_device(step: MakeDevice, site: Site) -> None:
-    parent, name = _parent(site, step.path)
+    parent, name = _place(site, step.path)
     kinds = {"c": stat.S_IFCHR, "u": stat.S_IFCHR, "b": stat.S_IFBLK, "p": stat.S_IFIFO}
     try:
         os.mknod(name, kinds[step.kind] | step.mode, step.number, dir_fd=parent)
@@ -230,8 +300,6 @@ def _make_device(step: MakeDevice, site: Site) -> None:
     except PermissionError:
         # Without CAP_MKNOD, or in a user namespace's tmpfs: the host's own node serves.
         _bind(BindMount(step.path, step.path), site)
-    finally:
-        os.close(parent)
 
 
 def _make_link(step: MakeLink, site: Site) -> None:
@@ -240,7 +308,7 @@ def _make_link(step: MakeLink, site: Site) -> None:
             os.close(paths.open_in_root(site.root, step.target, os.O_PATH))
         except _MISSING:
             return
-    parent, name = _parent(site, step.path)
+    parent, name = _place(site, step.path)
     try:
         if step.replace:
             try:
@@ -250,14 +318,12 @@ def _make_link(step: MakeLink, site: Site) -> None:
         os.symlink(step.target, name, dir_fd=parent)
     except FileExistsError:
         pass
-    finally:
-        os.close(parent)
 
 
-def _parent(site: Site, path: str) -> tuple[int, str]:
-    """The directory of `path`, made if it is missing, and the last part's name."""
+def _place(site: Site, path: str) -> tuple[int, str]:
+    """The directory of `path`, made if it is missing (the site's: not to be closed), and the last part's name."""
     directory, _, name = path.rpartition("/")
-    return paths.ensure_in_root(site.root, directory or "/"), name
+    return site.folder(directory or "/"), name
 
 
 def _make_directory(step: MakeDirectory, site: Site) -> None:
@@ -273,13 +339,12 @@ def _bind_console(_: BindConsole, site: Site) -> None:
             os.close(dev)
     # CVE-2025-52565: the source is the terminal's own descriptor, not a path like /dev/pts/0, and the
     # target is /dev/console itself, not what an image's symlink makes of it.
-    parent, name = _parent(site, "/dev/console")
+    parent, name = _place(site, "/dev/console")
     try:
         os.mknod(name, stat.S_IFREG | 0o600, dir_fd=parent)
     except FileExistsError:
         pass
     place = paths.openat2(parent, name, os.O_PATH, 0, abi.RESOLVE_BENEATH | abi.RESOLVE_NO_SYMLINKS)
-    os.close(parent)
     fd = mount.open_tree(site.slave)
     try:
         mount.move_mount(fd, place)
@@ -303,14 +368,17 @@ def _mask(step: MaskPath, site: Site) -> None:
         return
     cover = -1
     try:
-        if _is_directory(place) and site.empty < 0:
+        directory = _is_directory(place)
+        if not directory and site.null < 0:
+            site.null = _real_null()
+        if directory and site.empty < 0:
             site.empty = cover = mount.new_filesystem(
                 "tmpfs", "tmpfs", ["nr_inodes=1"], abi.MOUNT_ATTR_RDONLY
             )
             mount.move_mount(cover, place)
             cover = -1  # stays open: later masks are copies of it
             return
-        cover = mount.open_tree(site.empty if _is_directory(place) else site.null)
+        cover = mount.open_tree(site.empty if directory else site.null)
         mount.move_mount(cover, place)
     finally:
         os.close(place)
@@ -326,14 +394,15 @@ def _make_readonly(step: ReadonlyPath, site: Site) -> None:
     try:
         cover = mount.open_tree(place, recursive=True)
         try:
-            mount.set_attributes(cover, add=abi.MOUNT_ATTR_RDONLY, recursive=True)
-            mount.move_mount(cover, place)
+            _attach_with(cover, place, add=abi.MOUNT_ATTR_RDONLY, recursive=True)
         finally:
             os.close(cover)
     finally:
         os.close(place)
 
 
+# After these the folder that the site has at hand is still what its path means.
+_BESIDE = frozenset({BindMount, MakeDevice, MakeLink})
 _PERFORM: dict[type, Callable[..., None]] = {
     MountFilesystem: _mount_filesystem,
     BindMount: _bind,

@@ -29,6 +29,12 @@ def run_hooks(kind: str, hooks: Sequence[Hook], state: State) -> None:
         _run(kind, hook, text)
 
 
+def run_runtime_hooks(by_kind: dict[str, list[Hook]], described: State) -> None:
+    """Those that run beside the container once its namespaces are made. Raises StepFailed."""
+    for kind in ("prestart", "createRuntime"):
+        run_hooks(kind, by_kind.get(kind, ()), described)
+
+
 def run_all_hooks(kind: str, hooks: Sequence[Hook], state: State, warn: Callable[[str], None]) -> None:
     """Run every hook, whatever becomes of the others; a failure is a warning (poststop)."""
     for hook in hooks:

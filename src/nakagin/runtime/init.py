@@ -9,6 +9,7 @@ import os
 
 from nakagin.errors import NakaginError, StepFailed
 from nakagin.kernel import abi, fds, interfaces, keyring, mount, namespaces, paths, process, terminal
+from nakagin.kernel.calls import perform
 from nakagin.runtime import become, furnish, hooks, sync
 
 TYPE_CHECKING = False
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from nakagin.cgroups.group import Group
     from nakagin.runtime.plan import Plan
-    from nakagin.runtime.steps import BindMount
+    from nakagin.runtime.steps import Step
     from nakagin.runtime.sync import Channel
     from nakagin.spec.runtime import State
 
@@ -37,8 +38,9 @@ class Birth:
         "preserve_fds", "state", "stdio",
     )  # fmt: skip
 
-    def __init__(self, channel: Channel, state: State) -> None:
-        self.channel = channel
+    channel: Channel
+
+    def __init__(self, state: State) -> None:
         self.state = state
         self.stdio: tuple[int, int, int] | None = None
         self.console = -1
@@ -46,7 +48,7 @@ class Birth:
         self.group: Group | None = None
         self.joins: list[tuple[int, int]] = []
         self.listening: socket | None = None
-        self.prepared: dict[BindMount, int] = {}
+        self.prepared: dict[Step, int] = {}
         self.filter: become.Filter | None = None
         self.parent_death_signal = 0
         self.as_sibling = False
@@ -121,7 +123,7 @@ def _live(plan: Plan, birth: Birth) -> None:
     if not plan.no_new_keyring:
         _new_keyring(birth)
     proc = paths.open_procfs()  # the runtime's own: writes through it cannot be redirected by the image
-    site = _settle(plan, birth)
+    site = settle(plan, birth)
     channel.await_go()  # the network is there
     for key, value in plan.sysctls.items():
         _step(f"set {key} = {value}", paths.write_proc, proc, f"sys/{key}", value)
@@ -142,30 +144,37 @@ def _live(plan: Plan, birth: Birth) -> None:
     become.execute(program, command, birth.preserve_fds, channel)
 
 
-def _settle(plan: Plan, birth: Birth) -> furnish.Site | None:
+def settle(plan: Plan, birth: Birth) -> furnish.Site | None:
     """Take the root filesystem, furnish it and move in."""
-    site = None
-    if plan.own_mounts:
-        os.umask(0)  # modes are the plan's, exactly
-        site = furnish.Site(_take_root(plan), birth.prepared, birth.console)
-        furnish.furnish(plan.steps, site)
-    if plan.has_runtime_hooks:
-        birth.channel.send(sync.FURNISHED)
-        birth.channel.await_go()
-    hooks.run_hooks("createContainer", plan.hooks.get("createContainer", ()), _own_state(birth, "creating"))
-    if not site:
+    if not plan.own_mounts:
+        _call_hooks(plan, birth)
         os.chroot(plan.root.path)
         os.chdir("/")
         return None
-    if plan.root.readonly:
-        _step("make the root read-only", _seal, site.root)
-    os.fchdir(site.root)
+    os.umask(0)  # modes are the plan's, exactly
+    site = furnish.Site(_take_root(plan), birth.prepared, birth.console)
+    try:
+        furnish.furnish(plan.steps, site)
+        _call_hooks(plan, birth)
+        if plan.root.readonly:
+            _step("make the root read-only", _seal, site.root)
+        os.fchdir(site.root)
+    finally:
+        site.close()
     _step("move into the root", _move_root if plan.no_pivot else _pivot_root)
     if plan.root.propagation:
         flags = plan.root.propagation | (abi.MS_REC if plan.root.propagation_recursive else 0)
         mount.mount(None, "/", None, flags)
     os.umask(0o022)
     return site
+
+
+def _call_hooks(plan: Plan, birth: Birth) -> None:
+    """The hooks that see the furnished root from outside."""
+    if plan.has_runtime_hooks:
+        birth.channel.send(sync.FURNISHED)
+        birth.channel.await_go()
+    hooks.run_hooks("createContainer", plan.hooks.get("createContainer", ()), _own_state(birth, "creating"))
 
 
 def _take_root(plan: Plan) -> int:
@@ -186,10 +195,14 @@ def _take_root(plan: Plan) -> int:
 
 def _bind_on_itself(path: str) -> None:
     tree = mount.open_tree(abi.AT_FDCWD, path, recursive=True)
-    place = os.open(path, os.O_PATH | os.O_CLOEXEC)
-    mount.move_mount(tree, place)
-    os.close(place)
-    os.close(tree)
+    try:
+        place = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        try:
+            mount.move_mount(tree, place)
+        finally:
+            os.close(place)
+    finally:
+        os.close(tree)
 
 
 def _seal(root: int) -> None:
@@ -199,9 +212,11 @@ def _seal(root: int) -> None:
 def _pivot_root() -> None:
     """Make the working directory the root. The old root is stacked on it and then taken off."""
     old = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    mount.pivot_root(".", ".")
-    os.fchdir(old)  # "." must mean the old root now, not the new one below it
-    os.close(old)
+    try:
+        mount.pivot_root(".", ".")
+        os.fchdir(old)  # "." must mean the old root now, not the new one below it
+    finally:
+        os.close(old)
     mount.mount(None, ".", None, abi.MS_REC | abi.MS_SLAVE)  # the unmount must not travel to the host
     mount.umount(".", abi.MNT_DETACH)
     os.chdir("/")
@@ -214,9 +229,14 @@ def _move_root() -> None:
     os.chdir("/")
 
 
+def session_name(birth: Birth) -> str:
+    """The name of the container's session keyring."""
+    return f"_ses.{birth.state['id']}"
+
+
 def _new_keyring(birth: Birth) -> None:
     try:
-        keyring.join_new_session(f"_ses.{birth.state['id']}")
+        perform(keyring.session_calls(session_name(birth)))
     except OSError as error:
         birth.channel.send(sync.WARNING, f"no session keyring of its own: {error.strerror}".encode())
 

@@ -50,18 +50,6 @@ PROPAGATION: dict[str, tuple[int, bool]] = {
     "runbindable": (abi.MS_UNBINDABLE, True),
 }
 
-# The same attribute as mount(2) knows it, for the few mounts that still go through it.
-LEGACY = (
-    (abi.MOUNT_ATTR_RDONLY, abi.MS_RDONLY),
-    (abi.MOUNT_ATTR_NOSUID, abi.MS_NOSUID),
-    (abi.MOUNT_ATTR_NODEV, abi.MS_NODEV),
-    (abi.MOUNT_ATTR_NOEXEC, abi.MS_NOEXEC),
-    (abi.MOUNT_ATTR_NODIRATIME, abi.MS_NODIRATIME),
-    (abi.MOUNT_ATTR_NOATIME, abi.MS_NOATIME),
-    (abi.MOUNT_ATTR_STRICTATIME, abi.MS_STRICTATIME),
-    (abi.MOUNT_ATTR_NOSYMFOLLOW, abi.MS_NOSYMFOLLOW),
-)
-
 
 class MountOptions:
     """The parsed options of one mount.
@@ -124,11 +112,6 @@ def _parse_own(parsed: MountOptions, word: str) -> None:
         parsed.idmap_recursive = word == "ridmap"
     elif word:
         parsed.data.append(word)
-
-
-def legacy_flags(attributes: int) -> int:
-    """MOUNT_ATTR_* bits as MS_* bits."""
-    return sum(flag for attribute, flag in LEGACY if attributes & attribute)
 
 
 def known_options() -> list[str]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 
-from nakagin.errors import Invalid, Unsupported
+from nakagin.errors import Invalid
 from nakagin.kernel import abi
 from nakagin.kernel.namespaces import KINDS
 from nakagin.runtime.cgroup_mounts import cgroup_steps
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from nakagin.cgroups.layout import Layout
     from nakagin.runtime.program import Holdings, Program
     from nakagin.runtime.steps import Step
-    from nakagin.spec.runtime import Config, Device, Hook, Linux, Mount, NetDevice, TimeOffsets
+    from nakagin.spec.runtime import Config, Device, Hook, IntelRdt, Linux, Mount, NetDevice, TimeOffsets
 
 _LINKS = (
     ("/dev/fd", "/proc/self/fd"),
@@ -77,8 +77,9 @@ class Plan:
     """All that `init` and `spawn` need to know. Not changed once it is made."""
 
     __slots__ = (
-        "clone_flags", "domainname", "gid_map", "hooks", "hostname", "joins", "net_devices", "no_new_keyring",
-        "no_pivot", "offsets", "own_mounts", "program", "root", "steps", "sysctls", "uid_map", "warnings",
+        "clone_flags", "domainname", "gid_map", "hooks", "hostname", "intel_rdt", "joins", "net_devices",
+        "no_new_keyring", "no_pivot", "offsets", "own_mounts", "program", "root", "steps", "sysctls", "uid_map",
+        "warnings",
     )  # fmt: skip
 
     def __init__(self, root: Root, program: Program) -> None:
@@ -96,6 +97,7 @@ class Plan:
         self.hooks: dict[str, list[Hook]] = {}
         self.own_mounts = False
         self.net_devices: dict[str, NetDevice] = {}
+        self.intel_rdt: IntelRdt = {}
         self.no_pivot = False
         self.no_new_keyring = False
         self.warnings: list[str] = []
@@ -168,8 +170,7 @@ def plan(
     made.net_devices = linux.get("netDevices") or {}
     if made.net_devices and not _separate(made, "network"):
         raise Invalid("network devices need a network namespace to go to", where="linux.netDevices")
-    if linux.get("intelRdt"):
-        raise Unsupported("cache and memory bandwidth (linux.intelRdt) cannot be limited by this runtime")
+    made.intel_rdt = linux.get("intelRdt") or {}
     made.sysctls = _sysctls(made, linux.get("sysctl") or {})
     return made
 

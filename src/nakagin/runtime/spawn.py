@@ -6,7 +6,7 @@ import os
 
 from nakagin.errors import StepFailed
 from nakagin.kernel import abi, identity, namespaces, process
-from nakagin.runtime import furnish, init, sync
+from nakagin.runtime import become, furnish, init, sync
 from nakagin.runtime.steps import BindMount, MountFilesystem
 
 TYPE_CHECKING = False
@@ -26,7 +26,7 @@ _SIGKILL = 9
 
 
 class Child:
-    """A living child of this process and the parent's end of the channel to it."""
+    """A living child, of this process or of another, and this end of the channel to it."""
 
     __slots__ = ("channel", "pid", "pidfd", "terminal")
 
@@ -36,9 +36,21 @@ class Child:
         self.channel = channel
         self.terminal = -1
 
+    def start(self, name: str, talk: Talk) -> None:
+        """Let it become the program `name` and see that it does. Raises StepFailed, CommandFailed."""
+        try:
+            self.channel.send(sync.START)
+        except BrokenPipeError:
+            pass  # it died; its last words come next
+        see_executed(self, name, talk)
+
+    def close(self) -> None:
+        """Close the channel."""
+        self.channel.close()
+
     def abandon(self) -> None:
         """Kill and reap it; for a birth that failed. Everything is closed afterwards."""
-        self.channel.close()
+        self.close()
         try:
             process.pidfd_send_signal(self.pidfd, _SIGKILL)
             process.wait_pidfd(self.pidfd)
@@ -55,28 +67,28 @@ class Talk:
 
     `on_namespaces(pid, pidfd)` when the namespaces exist and `on_born(child)` after that, both while the
     child furnishes its root; `on_hooks(pid)` between furnishing and moving in,
+    `on_start()` while it executes its program,
     `on_listener(pidfd, fd)` with a seccomp listener's descriptor number, `warn(text)`.
     """
 
-    __slots__ = ("on_born", "on_hooks", "on_listener", "on_namespaces", "warn")
+    __slots__ = ("on_born", "on_hooks", "on_listener", "on_namespaces", "on_start", "warn")
 
     def __init__(self, warn: Callable[[str], None]) -> None:
         self.warn = warn
         self.on_namespaces: Callable[[int, int], None] | None = None
         self.on_born: Callable[[Child], None] | None = None
+        self.on_start: Callable[[], None] | None = None
         self.on_hooks: Callable[[int], None] | None = None
         self.on_listener: Callable[[Child, int], None] | None = None
 
 
-def bear_container(
-    plan: Plan, birth: Birth, theirs: Channel, ours: Channel, group: Group, talk: Talk
-) -> Child:
-    """Make the container's first process and lead it to "created". Raises StepFailed; then nothing is left.
-
-    `theirs` and `ours` are the two ends of the channel; both are closed for the caller when this raises.
-    """
+def bear_container(plan: Plan, birth: Birth, group: Group, talk: Talk) -> Child:
+    """Make the container's first process and lead it to "created". Raises StepFailed; then nothing is left."""
+    become.require_labels(plan.program)
     _import_for(plan.program, plan.steps)
     joins = _open_joins(plan)
+    theirs, ours = sync.pair()
+    birth.channel = theirs
     try:
         pid_namespace = next((fd for kind, fd in joins if kind == "pid"), -1)
         user_namespace = next((fd for kind, fd in joins if kind == "user"), -1)
@@ -110,6 +122,10 @@ def bear_container(
     try:
         if own_group is None and group.layout.mode != "v2":
             group.add(child.pid)
+        if plan.intel_rdt:
+            from nakagin.cgroups import rdt
+
+            rdt.enter(rdt.plan(plan.intel_rdt, birth.state["id"]), child.pid)
         _lead(plan, child, talk)
     except BaseException:
         child.abandon()
@@ -163,16 +179,11 @@ def _lead(plan: Plan, child: Child, talk: Talk) -> None:
         child.terminal = received[0]
 
 
-def bear_visitor(
-    program: Program,
-    visit: Visit,
-    theirs: Channel,
-    ours: Channel,
-    group: Group,
-    oom_score_adj: int | None,
-    talk: Talk,
-) -> Child:
+def bear_visitor(program: Program, visit: Visit, group: Group, talk: Talk) -> Child:
     """Make a further process of a container and see it execute. Raises StepFailed, CommandFailed."""
+    become.require_labels(program)
+    theirs, ours = sync.pair()
+    visit.channel = theirs
     pid_namespace = visit.pidfd if visit.flags & abi.CLONE_NEWPID else -1
     visit.flags &= ~abi.CLONE_NEWPID
     own_group = group if group.layout.mode != "v2" and not visit.has_user_namespace else None
@@ -198,8 +209,6 @@ def bear_visitor(
             os.sched_setaffinity(child.pid, program.initial_cpus)
         if own_group is None and group.layout.mode != "v2":
             group.add(child.pid)
-        if oom_score_adj is not None:
-            program.oom_score_adj = oom_score_adj
         adjust_oom_score(program, child.pid, talk.warn)
         try:
             child.channel.send(sync.GO)
@@ -319,14 +328,14 @@ def _open_joins(plan: Plan) -> list[tuple[str, int]]:
     return joins
 
 
-def _prepare_binds(plan: Plan) -> dict[BindMount, int]:
+def _prepare_binds(plan: Plan) -> dict[Step, int]:
     """Bind mounts that the child cannot make.
 
     In a user namespace the host's folders may be closed to it, and from a pid namespace it cannot name
     the helper process of an id mapping in the host's /proc.
     """
     hidden = plan.in_user_namespace and os.geteuid() == 0  # else only the child has the right to mount
-    prepared: dict[BindMount, int] = {}
+    prepared: dict[Step, int] = {}
     for step in plan.steps:
         if not isinstance(step, BindMount) or not (hidden or step.idmap):
             continue

@@ -24,9 +24,14 @@ _LATER = _FIRST | frozenset("+-.")
 
 
 class Facts:
-    """The content of state.json. `pid` with `pid_start_ticks` names the first process for ever."""
+    """The content of state.json. `pid` with `pid_start_ticks` names the first process for ever.
 
-    __slots__ = ("bundle", "cgroup_path", "created", "id", "oci_version", "pid", "pid_start_ticks", "rootfs")
+    `systemd` says that its group is a scope of systemd's.
+    """
+
+    __slots__ = (
+        "bundle", "cgroup_path", "created", "id", "oci_version", "pid", "pid_start_ticks", "rootfs", "systemd",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -39,6 +44,7 @@ class Facts:
         created: str,
         pid: int,
         pid_start_ticks: int,
+        systemd: bool = False,
     ) -> None:
         self.id = id
         self.oci_version = oci_version
@@ -48,6 +54,7 @@ class Facts:
         self.created = created
         self.pid = pid
         self.pid_start_ticks = pid_start_ticks
+        self.systemd = systemd
 
 
 def check_id(id: str) -> None:
@@ -91,10 +98,6 @@ class Folder:
     def start_path(self) -> str:
         """The file that is there until the container is started."""
         return f"{self.path}/start"
-
-    def await_start(self) -> None:
-        """Note that the container waits to be started by the process that made it."""
-        os.close(os.open(self.start_path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
 
     def awaits_start(self) -> bool:
         """Whether the container was not started yet."""

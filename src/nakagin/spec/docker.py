@@ -25,7 +25,7 @@ Empty = dict[str, object]
 Size = tuple[Unsigned32, Unsigned32]
 
 
-def _fields(names: str) -> frozenset[str]:
+def fields(names: str) -> frozenset[str]:
     return frozenset(names.split())
 
 
@@ -77,8 +77,8 @@ class Ulimit(Document, frozen=True, kw_only=True):
 class Resources(Document, frozen=True, kw_only=True):
     """The limits of a container; 0 (or None) is "not limited"."""
 
-    null_empty = _fields("device_cgroup_rules device_requests")
-    omit_empty = _fields("kernel_memory kernel_memory_tcp")
+    null_empty = fields("device_cgroup_rules device_requests")
+    omit_empty = fields("kernel_memory kernel_memory_tcp")
 
     cpu_shares: Int64 = 0
     memory: Int64 = 0
@@ -135,14 +135,14 @@ class BindOptions(Document, frozen=True, kw_only=True):
 
 
 class DriverConfig(Document, frozen=True, kw_only=True):
-    omit_empty = _fields("name options")
+    omit_empty = fields("name options")
 
     name: str = ""
     options: dict[str, str] = {}
 
 
 class VolumeOptions(Document, frozen=True, kw_only=True):
-    omit_empty = _fields("no_copy labels subpath driver_config")
+    omit_empty = fields("no_copy labels subpath driver_config")
 
     no_copy: bool = False
     labels: dict[str, str] = {}
@@ -151,7 +151,7 @@ class VolumeOptions(Document, frozen=True, kw_only=True):
 
 
 class ImageOptions(Document, frozen=True, kw_only=True):
-    omit_empty = _fields("subpath")
+    omit_empty = fields("subpath")
 
     subpath: str = ""
 
@@ -159,7 +159,7 @@ class ImageOptions(Document, frozen=True, kw_only=True):
 class TmpfsOptions(Document, frozen=True, kw_only=True):
     """`options`: flags as lists of one word, others as [key, value]."""
 
-    omit_empty = _fields("size_bytes mode options")
+    omit_empty = fields("size_bytes mode options")
 
     size_bytes: Int64 = 0
     mode: Unsigned32 = 0
@@ -221,7 +221,7 @@ class PortBinding(Document, frozen=True, kw_only=True):
 class Healthcheck(Document, frozen=True, kw_only=True):
     """`test`: () inherits, ("NONE",) disables, ("CMD", ...) or ("CMD-SHELL", text)."""
 
-    omit_empty = _fields("test interval timeout start_period start_interval retries")
+    omit_empty = fields("test interval timeout start_period start_interval retries")
 
     test: Strings = ()
     interval: Int64 = 0
@@ -246,7 +246,7 @@ class ContainerConfig(Document, frozen=True, kw_only=True):
             "shell",
         }
     )
-    null_empty = _fields("volumes on_build")
+    null_empty = fields("volumes on_build")
 
     hostname: str = ""
     domainname: str = ""
@@ -278,10 +278,10 @@ class ContainerConfig(Document, frozen=True, kw_only=True):
 class HostConfig(Resources, frozen=True, kw_only=True):
     """The half of a container that depends on its host. `masked_paths` None means the defaults, () none."""
 
-    null_empty = Resources.null_empty | _fields(
+    null_empty = Resources.null_empty | fields(
         "binds volumes_from cap_add cap_drop group_add links security_opt"
     )
-    omit_empty = Resources.omit_empty | _fields("annotations mounts storage_opt tmpfs sysctls init")
+    omit_empty = Resources.omit_empty | fields("annotations mounts storage_opt tmpfs sysctls init")
 
     binds: Strings = ()
     container_id_file: str = field(default="", name="ContainerIDFile")
@@ -326,7 +326,7 @@ class HostConfig(Resources, frozen=True, kw_only=True):
 
 
 class EndpointIPAMConfig(Document, frozen=True, kw_only=True):
-    omit_empty = _fields("ipv4_address ipv6_address link_local_ips")
+    omit_empty = fields("ipv4_address ipv6_address link_local_ips")
 
     ipv4_address: str = field(default="", name="IPv4Address")
     ipv6_address: str = field(default="", name="IPv6Address")
@@ -336,7 +336,7 @@ class EndpointIPAMConfig(Document, frozen=True, kw_only=True):
 class EndpointSettings(Document, frozen=True, kw_only=True):
     """A container's place in one network: what was asked for (first six), and what it got."""
 
-    null_empty = _fields("links aliases driver_opts dns_names")
+    null_empty = fields("links aliases driver_opts dns_names")
 
     ipam_config: EndpointIPAMConfig | None = field(default=None, name="IPAMConfig")
     links: Strings = ()
@@ -359,6 +359,18 @@ class NetworkingConfig(Document, frozen=True, kw_only=True):
     endpoints_config: dict[str, EndpointSettings] = {}
 
 
+class Secret(Document, frozen=True, kw_only=True):
+    """A file in /run/secrets (or at `target`), or the variable `env`. `data` is base64, and in no answer."""
+
+    name: str
+    data: str = ""
+    target: str = ""
+    env: str = ""
+    mode: int = 0o444
+    uid: int = 0
+    gid: int = 0
+
+
 class Extension(Document, frozen=True, kw_only=True):
     """What Nakagin's own clients may add to a create request, under the key "Nakagin".
 
@@ -367,6 +379,7 @@ class Extension(Document, frozen=True, kw_only=True):
 
     rootfs: str = ""
     timezone: str = ""
+    secrets: tuple[Secret, ...] = ()
 
 
 class ContainerCreate(ContainerConfig, frozen=True, kw_only=True):
@@ -423,70 +436,6 @@ class VolumeCreate(Document, frozen=True, kw_only=True):
     driver_opts: dict[str, str] = {}
     labels: dict[str, str] = {}
     cluster_volume_spec: Empty | None = None
-
-
-class IPAMConfig(Document, frozen=True, kw_only=True):
-    omit_empty = _fields("subnet ip_range gateway auxiliary_addresses")
-
-    subnet: str = ""
-    ip_range: str = field(default="", name="IPRange")
-    gateway: str = ""
-    auxiliary_addresses: dict[str, str] = field(default_factory=dict, name="AuxiliaryAddresses")
-
-
-class IPAM(Document, frozen=True, kw_only=True):
-    null_empty = _fields("options")
-
-    driver: str = ""
-    options: dict[str, str] = {}
-    config: tuple[IPAMConfig, ...] = ()
-
-
-class ConfigReference(Document, frozen=True, kw_only=True):
-    network: str = ""
-
-
-class NetworkCreate(Document, frozen=True, kw_only=True):
-    """The body of POST /networks/create; `enable_ipv4` None is the engine's default (on)."""
-
-    name: str = ""
-    driver: str = ""
-    scope: str = ""
-    check_duplicate: bool = False
-    internal: bool = False
-    attachable: bool = False
-    ingress: bool = False
-    config_only: bool = False
-    config_from: ConfigReference | None = None
-    ipam: IPAM | None = field(default=None, name="IPAM")
-    enable_ipv4: bool | None = field(default=None, name="EnableIPv4")
-    enable_ipv6: bool | None = field(default=None, name="EnableIPv6")
-    options: dict[str, str] = {}
-    labels: dict[str, str] = {}
-
-
-class NetworkConnect(Document, frozen=True, kw_only=True):
-    container: str = ""
-    endpoint_config: EndpointSettings | None = None
-
-
-class NetworkDisconnect(Document, frozen=True, kw_only=True):
-    container: str = ""
-    force: bool = False
-
-
-# Registries
-
-
-class AuthConfig(Document, frozen=True, kw_only=True, rename="lower"):
-    """Credentials, as the body of POST /auth or base64url in the X-Registry-Auth header."""
-
-    username: str = ""
-    password: str = ""
-    email: str = ""
-    serveraddress: str = ""
-    identitytoken: str = ""
-    registrytoken: str = ""
 
 
 # Health, as inspect shows it

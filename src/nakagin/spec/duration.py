@@ -19,3 +19,17 @@ def parse_duration(text: str) -> int:
         raise Invalid(f"invalid duration {text!r}", hint="write 30s, 1m30s or 500ms")
     total = round(sum(float(number) * _UNITS[unit] for number, unit in parts))
     return -total if text.startswith("-") else total
+
+
+def show_duration(nanoseconds: int) -> str:
+    """As time.Duration prints itself: 1m30s, 1.5s, 0s."""
+    if nanoseconds < 1_000_000_000:
+        for unit, size in (("ms", 1_000_000), ("µs", 1000), ("ns", 1)):
+            if nanoseconds >= size:
+                return f"{nanoseconds / size:.9g}{unit}"
+        return "0s"
+    seconds, rest = divmod(nanoseconds, 1_000_000_000)
+    minutes, seconds = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    text = f"{seconds}{f'.{rest:09d}'.rstrip('0') if rest else ''}s"
+    return f"{hours}h{minutes}m{text}" if hours else f"{minutes}m{text}" if minutes else text

@@ -26,6 +26,13 @@ MANIFESTS = frozenset({MEDIA_MANIFEST, MEDIA_DOCKER_MANIFEST})
 
 ANNOTATION_REF_NAME = "org.opencontainers.image.ref.name"
 ANNOTATION_CONTAINERD_NAME = "io.containerd.image.name"
+MEDIA_STATEMENT = "application/vnd.in-toto+json"
+ANNOTATION_REFERENCE_TYPE = "vnd.docker.reference.type"
+ANNOTATION_REFERENCE_DIGEST = "vnd.docker.reference.digest"
+ANNOTATION_PREDICATE_TYPE = "in-toto.io/predicate-type"
+ATTESTATION = "attestation-manifest"
+"""The reference type of a manifest that has statements about another one (BuildKit, attestation-storage.md)."""
+
 ANNOTATION_CREATED = "org.opencontainers.image.created"
 
 LAYOUT_VERSION = "1.0.0"

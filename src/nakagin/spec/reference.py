@@ -11,11 +11,9 @@ from dataclasses import dataclass, replace
 
 from nakagin.errors import Invalid
 from nakagin.spec.digest import Digest, parse_digest
+from nakagin.spec.domain import DEFAULT_DOMAIN, OFFICIAL, split_domain
 
-DEFAULT_DOMAIN = "docker.io"
 DEFAULT_TAG = "latest"
-_LEGACY_DOMAIN = "index.docker.io"
-_OFFICIAL = "library/"
 _LONGEST_NAME = 255
 
 _COMPONENT = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
@@ -46,7 +44,7 @@ class Reference:
         rest, at, digest_text = text.partition("@")
         digest = _digest(text, digest_text) if at else None
         rest, tag = _split_tag(rest)
-        domain, path = _split_domain(rest)
+        domain, path = split_domain(rest)
         _check_path(text, domain, path)
         if tag is not None and not _TAG.fullmatch(tag):
             raise _invalid(text, "a tag has letters, digits, '_', '.', '-'; at most 128 of them")
@@ -62,7 +60,7 @@ class Reference:
         """The repository as people write it: busybox."""
         if self.domain != DEFAULT_DOMAIN:
             return self.name
-        official = self.path.removeprefix(_OFFICIAL)
+        official = self.path.removeprefix(OFFICIAL)
         return official if "/" not in official else self.path
 
     def tagged(self) -> Reference:
@@ -104,18 +102,6 @@ def _digest(text: str, digest: str) -> Digest:
 def _split_tag(text: str) -> tuple[str, str | None]:
     name, colon, tag = text.rpartition(":")
     return (name, tag) if colon and "/" not in tag else (text, None)
-
-
-def _split_domain(name: str) -> tuple[str, str]:
-    """The domain and path: the first part is a domain where it could not be a user of Docker Hub."""
-    first, slash, rest = name.partition("/")
-    is_domain = slash and (any(sign in first for sign in ".:") or first == "localhost")
-    domain, path = (first, rest) if is_domain else (DEFAULT_DOMAIN, name)
-    if domain == _LEGACY_DOMAIN:
-        domain = DEFAULT_DOMAIN
-    if domain == DEFAULT_DOMAIN and "/" not in path:
-        path = _OFFICIAL + path
-    return domain, path
 
 
 def _check_path(text: str, domain: str, path: str) -> None:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import re
-
 from nakagin.errors import Invalid
 
-_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
-_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([kmgt]?)(?:i?b)?")
+_UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40, "p": 1 << 50}
 
 
 def parse_size(text: str) -> int:
     """Bytes; Invalid for what is no size."""
-    match = _SIZE.fullmatch(text.strip().lower())
-    if not match:
+    lowered = text.strip().lower()
+    end = len(lowered.rstrip("bikmgtp "))
+    number, unit = lowered[:end], lowered[end:].strip()
+    scale = _UNITS.get(unit.removesuffix("ib") if unit.endswith("ib") else unit.removesuffix("b") or unit)
+    whole, _, fraction = number.partition(".")
+    if scale is None or not whole.isdecimal() or not (fraction or "0").isdecimal() or number.endswith("."):
         raise Invalid(f"invalid size: '{text}'", hint="as in 64m")
-    return int(float(match[1]) * _UNITS[match[2]])
+    return int(float(number) * scale)

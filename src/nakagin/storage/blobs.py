@@ -1,6 +1,6 @@
 """Blobs: immutable bytes named by their digest, in the folders of an OCI image layout.
 
-A blob appears under its name only when it is complete, verified and on disk. Which blobs are still needed,
+A blob appears under its name only when it is complete and verified. Which blobs are still needed,
 only the image library knows; it tells `sweep`.
 """
 
@@ -16,11 +16,15 @@ from nakagin.spec.digest import Digest, algorithm, encoded, hasher, is_digest
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+_PIECE = 1 << 20
 _NO_SPACE = (28, 122)  # ENOSPC, EDQUOT
 
 
 class Blobs:
-    """The blobs below one data root: `blobs/<algorithm>/<hex>`; unfinished ones are in `tmp/`."""
+    """The blobs below one data root: `blobs/<algorithm>/<hex>`.
+
+    Unfinished ones are in `tmp/`; those that are fetched piece by piece, `partial` has.
+    """
 
     def __init__(self, root: str) -> None:
         """`root` is the data root."""
@@ -67,6 +71,17 @@ class Blobs:
         """A new blob; with `expected`, commit fails with Damaged unless the bytes have that digest."""
         return BlobWriter(self, expected)
 
+    def is_sound(self, digest: str) -> bool:
+        """Whether the blob is here and has the bytes that its digest says. Long for large ones."""
+        check = hasher(algorithm(digest))
+        try:
+            with self.open(digest) as stream:
+                while piece := stream.read(_PIECE):
+                    check.update(piece)
+        except NotFound:
+            return False
+        return check.hexdigest() == encoded(digest)
+
     def put(self, data: bytes) -> Digest:
         """Store small bytes."""
         with self.writer() as writer:
@@ -107,8 +122,12 @@ class BlobWriter:
         self._algorithm = algorithm(expected) if expected else "sha256"
         self._hash = hasher(self._algorithm)
         self._path = os.path.join(blobs.temporary, f"blob-{secrets.token_hex(8)}")
-        self._stream = open(self._path, "wb", buffering=0)  # noqa: SIM115 - closed by commit or __exit__
+        self._stream = open(self._path, "w+b", buffering=0)  # noqa: SIM115 - closed by commit or __exit__
         self.size = 0
+
+    def fileno(self) -> int:
+        """The file, growing; for reading beside the writing."""
+        return self._stream.fileno()
 
     def write(self, data: bytes | memoryview) -> int:
         """Append; returns the length. Raises Exhausted when the disk is full."""
@@ -131,13 +150,15 @@ class BlobWriter:
         return Digest(f"{self._algorithm}:{self._hash.hexdigest()}")
 
     def commit(self) -> Digest:
-        """Verify, put on disk, and give the blob its name. Raises Damaged."""
+        """Verify, and give the blob its name. Raises Damaged.
+
+        It is on disk for sure only when the image that it belongs to is settled (`Images.settle`).
+        """
         digest = self.digest()
         if self._expected not in (None, digest):
             raise Damaged(f"received bytes have the digest {digest}, not {self._expected}", hint="try again")
         path = self._blobs.path(digest)
         if not os.path.exists(path):
-            os.fsync(self._stream.fileno())
             os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
             os.rename(self._path, path)
         self._stream.close()

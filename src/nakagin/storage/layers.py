@@ -14,16 +14,18 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from nakagin.errors import Conflict, Damaged, Exhausted, NotFound
+from nakagin.errors import Conflict, Damaged, NotFound
 from nakagin.kernel.extended import sync_filesystem
-from nakagin.spec.digest import ChainID, Digest, encoded, extend_chain, hasher
-from nakagin.storage.compression import decompressed, reading
-from nakagin.storage.tarread import TarReader
+from nakagin.kernel.inodes import spread
+from nakagin.spec.digest import ChainID, Digest, encoded, extend_chain
+from nakagin.storage.boot import boot_id
 from nakagin.storage.trash import Trash
-from nakagin.storage.unpack import Bounds, Unpacker
+from nakagin.storage.unpack import Bounds, Unpacked
+from nakagin.storage.unpacking import Unpacking, unpack_stream
+from nakagin.storage.usage import disk_usage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable
 
     from nakagin.storage.compression import Readable
     from nakagin.storage.records import Records
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 KIND = "layer"
 _log = logging.getLogger(__name__)
 _SHORT = 12
-_FREE_AT_LEAST = 64 << 20
+_WORKERS = 2  # processes that unpack before their layer's turn
 
 
 class Layer(msgspec.Struct, frozen=True):
@@ -46,6 +48,8 @@ class Layer(msgspec.Struct, frozen=True):
     folder: str
     size: int
     boot: str = ""
+    disk: int = -1
+    """What its folder takes on the disk; -1 until somebody asked."""
 
 
 _decode = msgspec.json.Decoder(Layer).decode
@@ -60,9 +64,11 @@ class Layers:
         self._temporary = os.path.join(root, "tmp")
         os.makedirs(self.root, mode=0o710, exist_ok=True)
         os.makedirs(self._temporary, mode=0o700, exist_ok=True)
+        spread(self._temporary)  # thousands of files at once are made there (decision 240)
         self._records = records
         self._trash = Trash(root)
         self._bounds = bounds or Bounds()
+        self._slots = threading.BoundedSemaphore(max(_WORKERS, os.cpu_count() or 1))
         self._lock = threading.Lock()
         self._layers = {layer.chain_id: layer for layer in (_decode(data) for _, data in records.all(KIND))}
 
@@ -72,39 +78,62 @@ class Layers:
         Raises Damaged (broken tar, or its diff ID is not `expected`), Invalid (an entry that would leave the
         root), Exhausted (no space, or larger than the bounds allow). Nothing is left of a failed one.
         """
-        lower = [os.fsencode(self.path(layer)) for layer in self.stack(parent)]
-        folder = os.path.join(self._temporary, f"layer-{secrets.token_hex(8)}")
-        os.mkdir(folder, 0o755)
+        below = [self.path(layer) for layer in self.stack(parent)]
+        folder = self._scratch()
         try:
-            with reading("the layer"):
-                diff_id, size = self._unpack(diff, folder, lower)
-            if expected not in (None, diff_id):
-                raise Damaged(
-                    f"the layer has the diff ID {diff_id}, not {expected}",
-                    hint="the image's config and its layers do not belong together",
-                )
-            return self._keep(folder, diff_id, parent, size)
+            return self._keep(folder, unpack_stream(diff, folder, below, self._bounds), parent, expected)
         finally:
             self._trash.take(folder)
 
-    def _unpack(self, diff: Readable, folder: str, lower: Sequence[bytes]) -> tuple[Digest, int]:
-        root = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            space = os.fstatvfs(root)
-            free = max(space.f_bavail * space.f_frsize - _FREE_AT_LEAST, 0)
-            _, plain = decompressed(diff)
-            measured = _Measured(plain, self._bounds.size, free)
-            unpacker = Unpacker(root, lower, self._bounds)
-            reader = TarReader(measured)
-            unpacker.run(reader)
-            reader.drain()
-        finally:
-            os.close(root)
-        for warning in unpacker.warnings:
-            _log.warning("unpacking a layer: %s", warning)
-        return measured.digest(), unpacker.size
+    def adopt(self, folder: str, unpacked: Unpacked, parent: ChainID | None) -> Layer:
+        """Take a folder that is already in overlayfs's form (an upper directory) as the layer of that diff ID.
 
-    def _keep(self, folder: str, diff_id: Digest, parent: ChainID | None, size: int) -> Layer:
+        `folder` must be on the data root's file system; it is gone afterwards, also when the layer is known.
+        """
+        try:
+            return self._keep(folder, unpacked, parent, None)
+        finally:
+            self._trash.take(folder)
+
+    def begin(self, blob: int, size: int) -> Unpacking:
+        """Start on a layer whose blob (open as `blob`, about `size` bytes) may still be arriving.
+
+        Tell it by `have` and `end`, then `complete` it, and `abandon` it in any case.
+        """
+        return Unpacking(self._scratch(), blob, size, self._bounds, self._slots)
+
+    def complete(
+        self,
+        unpacking: Unpacking,
+        parent: ChainID | None,
+        expected: str,
+        progress: Callable[[int], None] | None = None,
+    ) -> Layer:
+        """Wait for a layer that was begun; it becomes one on top of `parent`. Long. Raises as `apply`."""
+        if known := self._layers.get(extend_chain(parent, expected)):
+            return known
+        unpacked = unpacking.finish([self.path(layer) for layer in self.stack(parent)], progress)
+        return self._keep(unpacking.folder, unpacked, parent, expected)
+
+    def abandon(self, unpacking: Unpacking) -> None:
+        """End what was begun; nothing of it stays unless it was completed."""
+        unpacking.close()
+        self._trash.take(unpacking.folder)
+
+    def _scratch(self) -> str:
+        folder = os.path.join(self._temporary, f"layer-{secrets.token_hex(8)}")
+        os.mkdir(folder, 0o755)
+        return folder
+
+    def _keep(self, folder: str, unpacked: Unpacked, parent: ChainID | None, expected: str | None) -> Layer:
+        for warning in unpacked.warnings:
+            _log.warning("unpacking a layer: %s", warning)
+        diff_id = Digest(unpacked.diff_id)
+        if expected not in (None, diff_id):
+            raise Damaged(
+                f"the layer has the diff ID {diff_id}, not {expected}",
+                hint="the image's config and its layers do not belong together",
+            )
         chain_id = extend_chain(parent, diff_id)
         with self._lock:
             if known := self._layers.get(chain_id):
@@ -113,7 +142,7 @@ class Layers:
             name = encoded(chain_id)[:_SHORT]
             if name in taken:
                 name = encoded(chain_id)
-            layer = Layer(chain_id, diff_id, parent, name, size, _boot())
+            layer = Layer(chain_id, diff_id, parent, name, unpacked.size, boot_id())
             self._trash.take(self.path(layer))  # of an earlier life that ended before it was recorded
             os.rename(folder, self.path(layer))
             return self._record(layer)
@@ -123,11 +152,12 @@ class Layers:
         self._layers[layer.chain_id] = layer
         return layer
 
-    def settle(self) -> None:
-        """Put the files of new layers on disk: one wait for all of them. Without it, a crash of the machine costs
+    def settle(self, *, also: bool = False) -> None:
+        """Put the files of new layers on disk (and with `also` other files of the data root): one wait for all of
+        them. Without it, a crash of the machine costs
         the layer (`recover`), as nobody can tell which of its files are whole."""
         fresh = [layer for layer in self.all() if layer.boot]
-        if not fresh:
+        if not fresh and not also:
             return
         sync_filesystem(self.root)
         with self._lock, self._records.transaction():
@@ -138,6 +168,15 @@ class Layers:
     def path(self, layer: Layer) -> str:
         """Its folder (absolute)."""
         return os.path.join(self.root, layer.folder)
+
+    def disk_usage(self, layer: Layer) -> int:
+        """The bytes that its folder takes on the disk. Long when asked for the first time."""
+        if layer.disk < 0:
+            layer = msgspec.structs.replace(layer, disk=disk_usage(self.path(layer)))
+            with self._lock:
+                if layer.chain_id in self._layers:
+                    self._record(msgspec.structs.replace(layer, boot=self._layers[layer.chain_id].boot))
+        return layer.disk
 
     def get(self, chain_id: str) -> Layer:
         """The layer; raises NotFound."""
@@ -191,13 +230,18 @@ class Layers:
             doomed &= standing
 
     def _is_sound(self, layer: Layer) -> bool:
-        return layer.boot in ("", _boot()) and os.path.isdir(self.path(layer))
+        return layer.boot in ("", boot_id()) and os.path.isdir(self.path(layer))
 
     def recover(self) -> None:
         """At start, before anything is taken in: forget layers whose folder is gone, and folders that no record
         names; empty `tmp/`, where the unfinished layers and blobs of an engine that was killed lie."""
         for name in os.listdir(self._temporary):
             self._trash.take(os.path.join(self._temporary, name))
+        self.forget_lost()
+        self.recover_folders()
+
+    def forget_lost(self) -> None:
+        """Forget layers whose folder is gone or doubtful, and those that stand on them."""
         doubtful = {layer.chain_id for layer in self.all() if not self._is_sound(layer)}
         while doubtful:
             for chain in doubtful:
@@ -205,39 +249,11 @@ class Layers:
                 self._records.delete(KIND, chain)
                 del self._layers[chain]
             doubtful = {layer.chain_id for layer in self.all() if layer.parent in doubtful}
-        known = {layer.folder for layer in self._layers.values()}
+
+    def recover_folders(self) -> None:
+        """Remove folders that no record names."""
+        with self._lock:
+            known = {layer.folder for layer in self._layers.values()}
         for name in os.listdir(self.root):
             if name not in known:
                 self._trash.take(os.path.join(self.root, name))
-
-
-def _boot() -> str:
-    """What tells this run of the kernel from others."""
-    with open("/proc/sys/kernel/random/boot_id") as stream:
-        return stream.read().strip()
-
-
-class _Measured:
-    """A stream that knows its digest, and ends with Exhausted where it is longer than the bound or the free space."""
-
-    def __init__(self, stream: Readable, bound: int, free: int) -> None:
-        self._stream = stream
-        self._hash = hasher()
-        self._bound = bound
-        self._free = free
-        self._size = 0
-
-    def read(self, size: int, /) -> bytes:
-        data = self._stream.read(size)
-        self._size += len(data)
-        if self._size > self._bound:
-            raise Exhausted(
-                f"the layer has more than {self._bound} bytes uncompressed", hint="raise the bound"
-            )
-        if self._size > self._free:
-            raise Exhausted("no space left to unpack the layer", hint="free disk space below the data root")
-        self._hash.update(data)
-        return data
-
-    def digest(self) -> Digest:
-        return Digest(f"sha256:{self._hash.hexdigest()}")

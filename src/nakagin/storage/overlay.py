@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 OPAQUE = "trusted.overlay.opaque"
 _PARAMETERS = "/sys/module/overlay/parameters"
@@ -78,6 +79,25 @@ def names_below(folders: Sequence[bytes]) -> list[bytes]:
 def is_whiteout(status: os.stat_result) -> bool:
     """Whether an lstat result is that of a whiteout."""
     return stat.S_ISCHR(status.st_mode) and status.st_rdev == 0
+
+
+@contextmanager
+def pinned(folders: Iterable[bytes]) -> Iterator[list[bytes]]:
+    """The folders by descriptors of this process, as paths below which they stay what they are now.
+
+    A container may swap a folder for a link while it is read from outside; by a path, the link would lead to the
+    host's files. What is no folder any more is left out.
+    """
+    with ExitStack() as leave:
+        found = []
+        for folder in folders:
+            try:
+                fd = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            leave.callback(os.close, fd)
+            found.append(b"/proc/self/fd/%d" % fd)
+        yield found
 
 
 def is_opaque(directory: bytes | str | int) -> bool:

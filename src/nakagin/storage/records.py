@@ -32,6 +32,7 @@ CREATE TABLE IF NOT EXISTS holds (
 CREATE INDEX IF NOT EXISTS holds_by_holder ON holds (holder);
 """
 _VERSION = 1
+_PUT = "INSERT INTO documents VALUES (?, ?, ?) ON CONFLICT (kind, id) DO UPDATE SET data = excluded.data"
 
 # The log is written back to the database by checkpoint(), on a thread, because that waits for the disk. Where
 # nobody calls it, SQLite does it by itself at this many pages of 4 KiB.
@@ -81,7 +82,8 @@ class Records:
 
     def put(self, kind: str, id: str, data: bytes) -> None:
         """Store or replace the document `id`."""
-        self._write("INSERT OR REPLACE INTO documents VALUES (?, ?, ?)", kind, id, data)
+        # An update in place: REPLACE would delete the row and write the index and the free list anew.
+        self._write(_PUT, kind, id, data)
 
     def get(self, kind: str, id: str) -> bytes | None:
         """The document's bytes, or None."""

@@ -1,22 +1,26 @@
 """Snapshots: what a container writes, over the layers of its image, mounted by overlayfs.
 
-Nothing is ever mounted here: `mounts` is data, the runtime mounts it inside the container's own mount
+No overlay is ever mounted here: `mounts` is data, the runtime mounts it inside the container's own mount
 namespace, so that the mounts are gone when the container is.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import re
+import shutil
 import stat
+import threading
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from nakagin.errors import Conflict, Exhausted, Invalid, NotFound, Unsupported
+from nakagin.kernel.inodes import spread_unjournaled
 from nakagin.spec.digest import ChainID
-from nakagin.storage import overlay
-from nakagin.storage.changes import changes_of
+from nakagin.storage import bounded, overlay
+from nakagin.storage.bounded import Limit
 from nakagin.storage.trash import Trash
 
 if TYPE_CHECKING:
@@ -32,32 +36,69 @@ _LONGEST_OPTIONS = 4095  # mount(2) takes one page, with its final NUL
 _VOLATILE_MARK = "work/work/incompat"
 _ROOM = 64 << 20
 _INODES = 10_000
-_EMPTY = ".empty"  # no key begins with a dot
+# The lowest of all layers: the places of what every container has mounted. An image that has them, or something else
+# there, hides it; where it is missing nothing need be made in a writable layer at each start.
+_PLACES = "places"
+_FOLDERS = ("dev", "etc", "proc", "sys")
+_FILES = ("etc/hostname", "etc/hosts", "etc/resolv.conf")
+_FIRST_PROJECT = 0x5E4B0000  # of project quotas; far from those of volumes
+
+_log = logging.getLogger(__name__)
 
 
-class _Snapshot(msgspec.Struct, frozen=True):
+class _Snapshot(msgspec.Struct, frozen=True, omit_defaults=True):
     chain: ChainID | None
     volatile: bool = False
+    limit: Limit | None = None
 
 
 _decode = msgspec.json.Decoder(_Snapshot).decode
 
 
 class Snapshots:
-    """The active snapshots below one data root: `snapshots/<key>/{upper,work}`."""
+    """The active snapshots below one data root: `snapshots/<key>/{upper,work}`; `places` is the layer below all.
+
+    One that is bounded without quotas is a file system of its own, in `.<key>.disk` beside it, that is mounted on
+    `<key>` as long as it is there and the engine runs: whoever reads the folder sees the same files.
+    """
 
     def __init__(self, root: str, records: Records, layers: Layers) -> None:
         """`root` is the data root."""
         self.root = os.path.join(root, "snapshots")
         os.makedirs(self.root, mode=0o710, exist_ok=True)
+        spread_unjournaled(self.root)
         self._records = records
         self._layers = layers
         self._trash = Trash(root)
         self._snapshots = {key: _decode(data) for key, data in records.all(KIND)}
         self._options = overlay.options()
+        _make_places(os.path.join(root, _PLACES))
+        self._reserved: dict[str, Limit] = {}  # of what is not there yet, or no more
+        self._reserving = threading.Lock()
+
+    def reserve(self, key: str, size: int) -> None:
+        """Ready what bounds the layer that `prepare` is to make to `size` bytes; `remove` takes it away again.
+
+        Takes the time of a mkfs where the disk has no project quotas. Raises Unsupported, StepFailed.
+        """
+        by = bounded.best_for(self.root)
+        if by == "watch":
+            raise Unsupported(
+                "the files of a container cannot be bounded on this machine",
+                hint="a disk mounted with prjquota, or mkfs.ext4 and loop devices",
+            )
+        if by == "file":
+            bounded.make_disk(self._disk(key), size)
+        with self._reserving:
+            known = [
+                *self._reserved.values(),
+                *(each.limit for each in self._snapshots.values() if each.limit),
+            ]
+            project = bounded.free_project(_FIRST_PROJECT, {each.project for each in known})
+            self._reserved[key] = Limit(size, by, project if by == "quota" else 0)
 
     def prepare(self, key: str, chain: str | None, *, volatile: bool = False) -> None:
-        """Make an empty writable layer over `chain` (None: over nothing).
+        """Make an empty writable layer over `chain` (None: over nothing), bounded where `reserve` was asked before.
 
         `volatile` is for containers that are removed when they end: overlayfs then never syncs, so their end
         does not wait for the disk. Raises Conflict (the key is taken), NotFound (no such layer), Invalid.
@@ -67,13 +108,14 @@ class Snapshots:
         if key in self._snapshots:
             raise Conflict(f"a snapshot with the key {key} exists already")
         stack = self._layers.stack(chain)
-        snapshot = _Snapshot(ChainID(chain) if chain else None, volatile)
+        snapshot = _Snapshot(ChainID(chain) if chain else None, volatile, self._reserved.get(key))
         # The record is the intent: from here on `remove`, and the next start, know of it.
         self._records.put(KIND, key, msgspec.json.encode(snapshot))
         self._snapshots[key] = snapshot
         base = os.path.join(self.root, key)
         try:
             os.mkdir(base, 0o710)
+            self._bound(key, snapshot.limit)
             os.mkdir(f"{base}/work", 0o700)
             os.mkdir(f"{base}/upper", 0o755)
             if stack:
@@ -85,6 +127,18 @@ class Snapshots:
                 raise Exhausted("no space left for a container's files", hint="free disk space") from error
             raise
 
+    def _bound(self, key: str, limit: Limit | None) -> None:
+        """Bound the new, empty folder of a snapshot."""
+        base = os.path.join(self.root, key)
+        if limit is not None and limit.by == "file":
+            bounded.mount_disk(self._disk(key), base)
+            os.chmod(base, 0o710)  # noqa: S103  as every snapshot's
+        elif limit is not None:
+            bounded.bound(base, limit)
+
+    def _disk(self, key: str) -> str:
+        return os.path.join(self.root, f".{key}.disk")
+
     def mounts(self, key: str, destination: str = "/") -> tuple[str, Sequence[Mount]]:
         """The folder to change to, and the mounts (relative to it) that make the root file system.
 
@@ -92,14 +146,15 @@ class Snapshots:
         """
         snapshot = self._get(key)
         stack = self._layers.stack(snapshot.chain)
-        lower = ":".join(layer.folder for layer in stack) or self._empty()
+        lower = ":".join([*(layer.folder for layer in stack), f"../{_PLACES}"])
         own = f"../snapshots/{key}"
         options = [f"lowerdir={lower}", f"upperdir={own}/upper", f"workdir={own}/work", *self._options]
         if snapshot.volatile:
             options.append("volatile")
             # Left by the mount before; overlayfs refuses what may have lost writes in a crash of the machine.
             # A container whose machine crashed is started again only if the engine decides so.
-            self._trash.take(os.path.join(self.root, key, _VOLATILE_MARK))
+            if os.path.lexists(mark := os.path.join(self.root, key, _VOLATILE_MARK)):
+                shutil.rmtree(mark)
         if len(",".join(options)) > _LONGEST_OPTIONS:
             raise Unsupported(f"an image of {len(stack)} layers is too high to mount", hint="flatten it")
         mount: Mount = {
@@ -110,15 +165,38 @@ class Snapshots:
         }
         return self._layers.root, [mount]
 
+    def folders(self, key: str) -> tuple[str, list[str]]:
+        """The folder to change to, and the names there of what is written and the layers below, topmost first."""
+        stack = self._layers.stack(self._get(key).chain)
+        return self._layers.root, [f"../snapshots/{key}/upper", *(layer.folder for layer in stack)]
+
+    def layer_folders(self, chain: str) -> tuple[str, list[str]]:
+        """The folder to change to, and the names there of an image's layers, topmost first. Raises NotFound."""
+        return self._layers.root, [layer.folder for layer in self._layers.stack(chain)]
+
+    def forget(self, key: str) -> None:
+        """Drop the record alone, perhaps in the caller's transaction; `remove`, or the next start, does the rest."""
+        snapshot = self._snapshots.pop(key, None)
+        if snapshot is not None:
+            self._records.delete(KIND, key)
+            if snapshot.limit is not None:
+                self._reserved[key] = snapshot.limit
+
     def remove(self, key: str) -> None:
         """Forget the snapshot; its files go to the trash, which `empty_trash` deletes. Fine if it is gone."""
-        self._trash.take(os.path.join(self.root, key))
+        self.forget(key)
+        self._clear(key)
         if _is_full(self.root):
             self.empty_trash()
-        if self._snapshots.pop(key, None) is not None:
-            self._records.delete(KIND, key)
-        if not self._snapshots:
-            _remove_directory(os.path.join(self.root, _EMPTY))
+
+    def _clear(self, key: str) -> None:
+        base, disk = os.path.join(self.root, key), self._disk(key)
+        limit = self._reserved.pop(key, None)
+        if os.path.lexists(disk):
+            bounded.unmount(base)
+            self._trash.take(disk)
+        self._trash.take(base)
+        bounded.unbound(self.root, limit)
 
     def empty_trash(self) -> None:
         """Delete what was removed. Slow for large trees: call it in a worker thread."""
@@ -142,17 +220,22 @@ class Snapshots:
         """The folders of the layers below it (absolute), the topmost first. Raises NotFound."""
         return [self._layers.path(layer) for layer in self._layers.stack(self._get(key).chain)]
 
+    def lower_sizes(self, key: str) -> list[int]:
+        """The bytes of the files in each of these layers. Raises NotFound."""
+        return [layer.size for layer in self._layers.stack(self._get(key).chain)]
+
     def usage(self, key: str) -> int:
         """The bytes of the files that were written (hard links once, folders not at all)."""
         return usage_of(self.upper(key))
 
-    def changes(self, key: str) -> list[tuple[str, str]]:
-        """What differs from the image as ("A" | "C" | "D", path), in the order of paths, as `docker diff`."""
-        return changes_of(self.upper(key), self.lower(key))
-
     def all(self) -> list[str]:
         """The keys, in order."""
         return sorted(self._snapshots)
+
+    def names(self) -> set[str]:
+        """What belongs into the folder `root`."""
+        disks = {self._disk(key) for key, each in self._snapshots.items() if each.limit is not None}
+        return {*self._snapshots, *map(os.path.basename, disks)}
 
     def chains(self) -> set[ChainID]:
         """The layers that snapshots stand on."""
@@ -164,24 +247,43 @@ class Snapshots:
             self.remove(key)
 
     def recover(self) -> None:
-        """At start: forget snapshots without files, and files without a record."""
+        """At start: forget snapshots without files, and files without a record; mount what is a file system."""
         for key in self.all():
-            if not os.path.isdir(os.path.join(self.root, key, "upper")):
+            snapshot = self._snapshots[key]
+            if snapshot.limit is not None and snapshot.limit.by == "file":
+                self._find_disk(key)
+            elif not os.path.isdir(os.path.join(self.root, key, "upper")):
                 self.remove(key)
         for name in os.listdir(self.root):
-            if name not in self._snapshots and name != _EMPTY:
-                self._trash.take(os.path.join(self.root, name))
+            if name.startswith(".") and name.endswith(".disk"):
+                name = name[1:].removesuffix(".disk")
+            if name not in self._snapshots:
+                self._clear(name)
+
+    def _find_disk(self, key: str) -> None:
+        """Mount a snapshot's file system again; without its file, or if nothing was made in it yet, it is forgotten."""
+        place = os.path.join(self.root, key)
+        try:
+            bounded.mount_disk(self._disk(key), place)
+        except FileNotFoundError:
+            self.remove(key)
+        except OSError as error:
+            _log.warning("cannot mount the files of %s: %s", key, error)
+        else:
+            if not os.path.isdir(os.path.join(place, "upper")):
+                self.remove(key)
+
+    def let_go(self) -> None:
+        """Unmount what is mounted; `recover` mounts it again."""
+        for key, snapshot in self._snapshots.items():
+            if snapshot.limit is not None and snapshot.limit.by == "file":
+                bounded.unmount(os.path.join(self.root, key))
 
     def _get(self, key: str) -> _Snapshot:
         try:
             return self._snapshots[key]
         except KeyError:
             raise NotFound(f"no such snapshot: {key}") from None
-
-    def _empty(self) -> str:
-        """A lower folder for images without layers: overlayfs needs one."""
-        os.makedirs(os.path.join(self.root, _EMPTY), 0o755, exist_ok=True)
-        return f"../snapshots/{_EMPTY}"
 
 
 def usage_of(folder: str) -> int:
@@ -219,8 +321,8 @@ def _take_after(folder: str, model: os.stat_result) -> None:
     os.chmod(folder, stat.S_IMODE(model.st_mode))
 
 
-def _remove_directory(path: str) -> None:
-    try:
-        os.rmdir(path)
-    except FileNotFoundError:
-        pass
+def _make_places(folder: str) -> None:
+    for name in _FOLDERS:
+        os.makedirs(os.path.join(folder, name), mode=0o755, exist_ok=True)
+    for name in _FILES:
+        os.close(os.open(os.path.join(folder, name), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644))

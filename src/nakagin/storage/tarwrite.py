@@ -30,18 +30,19 @@ def header(entry: Entry) -> bytes:
     if len(entry.linkname) > 100 or not entry.linkname.isascii():
         extra[b"linkpath"] = entry.linkname
     seconds = entry.mtime_ns // 1_000_000_000
-    for key, value, largest in (
-        (b"uid", entry.uid, _LARGEST_OCTAL),
-        (b"gid", entry.gid, _LARGEST_OCTAL),
-        (b"size", entry.size, _LARGEST_SIZE),
-        (b"mtime", seconds, _LARGEST_SIZE),
-    ):
-        if not 0 <= value <= largest:
-            extra[key] = b"%d" % value
+    _put(extra, b"uid", entry.uid, _LARGEST_OCTAL)
+    _put(extra, b"gid", entry.gid, _LARGEST_OCTAL)
+    _put(extra, b"size", entry.size, _LARGEST_SIZE)
+    _put(extra, b"mtime", seconds, _LARGEST_SIZE)
     for key, value_bytes in entry.xattrs.items():
         extra[b"SCHILY.xattr." + key] = value_bytes
     blocks = _pax(extra, name) if extra else b""
     return blocks + _ustar(entry, name, prefix, seconds)
+
+
+def _put(extra: dict[bytes, bytes], key: bytes, value: int, largest: int) -> None:
+    if not 0 <= value <= largest:
+        extra[key] = b"%d" % value
 
 
 def padding(size: int) -> bytes:
@@ -73,29 +74,40 @@ def _record(key: bytes, value: bytes) -> bytes:
 
 
 def _ustar(entry: Entry, name: bytes, prefix: bytes, seconds: int) -> bytes:
-    device = entry.type in (CHARACTER, BLOCKDEV)
-    parts = (
+    """One block; what does not fit is cut, or zero, and stands in the pax header."""
+    head = b"%b%07o\0%07o\0%07o\0%011o\0%011o\0" % (
         name[:100].ljust(100, b"\0"),
-        b"%07o\0" % entry.mode,
-        _octal(entry.uid, 8),
-        _octal(entry.gid, 8),
-        _octal(entry.size, 12),
-        _octal(seconds, 12),
-        b"        ",
-        entry.type,
-        entry.linkname[:100].ljust(100, b"\0"),
-        b"ustar\x0000",
-        bytes(64),
-        _octal(entry.major if device else 0, 8),
-        _octal(entry.minor if device else 0, 8),
-        prefix.ljust(155, b"\0"),
-        bytes(12),
+        entry.mode,
+        _fitting(entry.uid, _LARGEST_OCTAL),
+        _fitting(entry.gid, _LARGEST_OCTAL),
+        _fitting(entry.size, _LARGEST_SIZE),
+        _fitting(seconds, _LARGEST_SIZE),
     )
-    block = b"".join(parts)
-    return block[:148] + b"%06o\0 " % sum(block) + block[156:]
+    tail = _PLAIN
+    if entry.type in (CHARACTER, BLOCKDEV):
+        numbers = _fitting(entry.major, _LARGEST_OCTAL), _fitting(entry.minor, _LARGEST_OCTAL)
+        tail = _tail(b"", *numbers, prefix)
+    elif entry.linkname or prefix:
+        tail = _tail(entry.linkname, 0, 0, prefix)
+    total = sum(head) + sum(tail) + entry.type[0] + 8 * 0x20  # the sum itself counts as spaces
+    return b"%b%06o\0 %b%b" % (head, total, entry.type, tail)
 
 
-def _octal(value: int, width: int) -> bytes:
-    """Octal digits and a NUL; zero where the value does not fit and stands in the pax header."""
-    digits = b"%0*o" % (width - 1, max(value, 0))
-    return (digits if len(digits) < width else b"0" * (width - 1)) + b"\0"
+def _fitting(value: int, largest: int) -> int:
+    return value if 0 <= value <= largest else 0
+
+
+def _tail(linkname: bytes, major: int, minor: int, prefix: bytes) -> bytes:
+    """All that follows the type: no names of owner and group."""
+    return b"".join(
+        (
+            linkname[:100].ljust(100, b"\0"),
+            b"ustar\x0000",
+            bytes(64),
+            b"%07o\0%07o\0" % (major, minor),
+            prefix.ljust(167, b"\0"),
+        )
+    )
+
+
+_PLAIN = _tail(b"", 0, 0, b"")

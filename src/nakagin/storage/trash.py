@@ -26,6 +26,12 @@ class Trash:
         self.path = os.path.join(root, "trash")
         os.makedirs(self.path, mode=0o700, exist_ok=True)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to delete."""
+        with os.scandir(self.path) as entries:
+            return next(entries, None) is None
+
     def take(self, path: str) -> None:
         """Move `path` (on the same file system) into the trash. Fine if it is not there."""
         try:

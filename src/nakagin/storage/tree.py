@@ -17,7 +17,7 @@ from nakagin.storage.overlay import OPAQUE, below, is_whiteout, names_below
 from nakagin.storage.tarread import DIRECTORY, Entry
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _LONGEST_PATH = 4095
@@ -27,14 +27,39 @@ _MOST_OPEN = 128
 
 
 class Folder:
-    """An open directory of the layer: its real path in it, and the directories that merge below it."""
+    """An open directory of the layer: its real path in it, and the directories that merge below it.
 
-    __slots__ = ("below", "fd", "path")
+    Those are looked up only when something asks for them: most layers never do, and are unpacked while the
+    layers below are still on their way.
+    """
 
-    def __init__(self, fd: int, path: bytes, below: Sequence[bytes]) -> None:
+    __slots__ = ("covered", "fd", "path", "source")
+
+    def __init__(self, fd: int, path: bytes, source: Folder | Callable[[], Sequence[bytes]]) -> None:
+        """`source` is the parent directory; for the root, it gives the layers below."""
         self.fd = fd
         self.path = path
-        self.below = below
+        self.source = source
+        self.covered: Sequence[bytes] | None = None  # what `below` found
+
+    @property
+    def below(self) -> Sequence[bytes]:
+        """Absolute paths, topmost first."""
+        if self.covered is None:
+            chain = [self]
+            while isinstance(above := chain[-1].source, Folder) and above.covered is None:
+                chain.append(above)
+            for folder in reversed(chain):
+                above = folder.source
+                if isinstance(above, Folder):
+                    folder.covered = below(above.covered or (), folder.path.rpartition(b"/")[2]).folders
+                else:
+                    folder.covered = above()
+        return self.covered or ()
+
+    def cover(self) -> None:
+        """Nothing of the layers below shows here any more."""
+        self.covered = ()
 
     def child(self, name: bytes) -> bytes:
         """The path of something in it."""
@@ -44,16 +69,17 @@ class Folder:
 class Tree:
     """The directory `root` (open, empty) over the layers `lower` (absolute paths, topmost first).
 
-    `attributes` are those that directories get in the end, by path: what happens inside would change them.
+    `lower` is called at the first need, and may wait. `attributes` are those that directories get in the end, by
+    path: what happens inside would change them.
     """
 
-    def __init__(self, root: int, lower: Sequence[bytes]) -> None:
+    def __init__(self, root: int, lower: Callable[[], Sequence[bytes]]) -> None:
         self._lower = lower
         self._root = Folder(root, b"", lower)
         self._folders: dict[bytes, Folder] = {b"": self._root}
         self._opaque: set[bytes] = set()
         self._whiteouts: list[bytes] = []
-        self.attributes: dict[bytes, Entry] = {b"": like(os.lstat(lower[0]) if lower else None)}
+        self.attributes: dict[bytes, Entry] = {}
 
     # --- Finding and making directories
 
@@ -107,10 +133,10 @@ class Tree:
         found = self._folders.get(path)
         if found and found.path == path:
             return found
-        under = below(here.below, name)
         try:
             fd = os.open(name, OPEN_DIRECTORY, dir_fd=here.fd)
         except FileNotFoundError:
+            under = below(here.below, name)
             if under.path is not None and under.status is not None and not under.folders:
                 if stat.S_ISLNK(under.status.st_mode):
                     return os.readlink(under.path)
@@ -129,7 +155,9 @@ class Tree:
             self.replace_whiteout(here, name)
             self.attributes[path] = like(None)
             fd = os.open(name, OPEN_DIRECTORY, dir_fd=here.fd)
-        folder = Folder(fd, path, () if path in self._opaque else under.folders)
+        folder = Folder(fd, path, here)
+        if path in self._opaque:
+            folder.cover()
         self._folders[path] = folder
         return folder
 
@@ -175,7 +203,7 @@ class Tree:
         if folder.path:  # on the root of a layer overlayfs does not look for it; see finish
             os.setxattr(folder.fd, OPAQUE, b"y")
         self._opaque.add(folder.path)
-        folder.below = ()
+        folder.cover()
         self.close()  # the directories inside know what was below them
 
     def replace_whiteout(self, folder: Folder, name: bytes) -> None:
@@ -191,6 +219,9 @@ class Tree:
 
     def finish(self) -> None:
         """Put the deletions into the form that overlayfs expects, now that all entries are known."""
+        if b"" not in self.attributes:
+            lower = self._lower()
+            self.attributes[b""] = like(os.lstat(lower[0]) if lower else None)
         for path in self._whiteouts:
             if any(hidden and path.startswith(hidden + b"/") for hidden in self._opaque):
                 head, _, name = path.rpartition(b"/")
@@ -203,7 +234,7 @@ class Tree:
 
     def _hide_root(self) -> None:
         """An opaque root, written as a whiteout or opaque directory for each name below."""
-        for name in names_below(self._lower):
+        for name in names_below(self._lower()):
             try:
                 status = os.lstat(name, dir_fd=self._root.fd)
             except FileNotFoundError:

@@ -8,41 +8,37 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from nakagin.errors import Denied, Exhausted, Invalid, NakaginError, StepFailed
+from nakagin.spec.digest import hasher
 from nakagin.storage import tarread
+from nakagin.storage.ahead import Ahead
+from nakagin.storage.compression import decompressed, reading
 from nakagin.storage.overlay import below, is_whiteout
+from nakagin.storage.placing import CREATE, LAST_ID, Placing
+from nakagin.storage.tarread import TarReader
 from nakagin.storage.tree import Tree, clean, like, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from nakagin.storage.tarread import Entry, TarReader
+    from nakagin.storage.compression import Readable
+    from nakagin.storage.tarread import Entry
     from nakagin.storage.tree import Folder
 
-_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _MOST_WARNINGS = 20
-_LATEST = (1 << 34) * 1_000_000_000  # the year 2514; the kernel clamps to what the file system can hold
-_LAST_ID = 0xFFFFFFFE  # one more means "leave it" to chown(2)
+_FREE_AT_LEAST = 64 << 20
 
 WHITEOUT = b".wh."
 OPAQUE_MARK = b".wh..wh..opq"
 _META = b".wh..wh."
 
-# Attributes that would steer overlayfs itself, or that belong to this host's policy and not to an image.
-_FOREIGN_ATTRIBUTES = (
-    b"trusted.overlay.",
-    b"user.overlay.",
-    b"security.selinux",
-    b"security.ima",
-    b"security.evm",
-)
-_IMPOSSIBLE = frozenset(
-    (errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL, errno.ENOENT, errno.EBADF)
-)
+SIZE_SETTING = "--storage-opt layer-size"
+ENTRIES_SETTING = "--storage-opt layer-entries"
 
 
 class Bounds(msgspec.Struct, frozen=True):
@@ -53,16 +49,18 @@ class Bounds(msgspec.Struct, frozen=True):
 
 
 class Unpacker:
-    """Unpacks one layer into the directory `root` (open, empty) over the layers `lower` (topmost first).
+    """Unpacks one layer into the directory `root` (open, empty) over the layers `lower` (topmost first; asked
+    for only where an entry depends on them).
 
     Afterwards `size` is the sum of the file lengths, and `warnings` what this machine could not represent.
     """
 
-    def __init__(self, root: int, lower: Sequence[bytes], bounds: Bounds) -> None:
+    def __init__(self, root: int, lower: Callable[[], Sequence[bytes]], bounds: Bounds) -> None:
         self.size = 0
         self.warnings: list[str] = []
         self._bounds = bounds
         self._tree = Tree(root, lower)
+        self._placing = Placing(self._warn)
         self._make: dict[bytes, Callable[[Folder, bytes, Entry, TarReader], None]] = {
             tarread.FILE: self._file,
             tarread.LINK: self._link,
@@ -98,7 +96,7 @@ class Unpacker:
         if reader.count > self._bounds.entries or self.size > self._bounds.size:
             raise Exhausted(
                 f"the layer unpacks to more than {self._bounds.size} bytes or {self._bounds.entries} entries",
-                hint="if it is meant to be that large, raise the bound",
+                hint=f"if it is meant to be that large, raise {SIZE_SETTING} or {ENTRIES_SETTING}",
             )
         path = clean(entry.name)
         if not path:
@@ -113,7 +111,7 @@ class Unpacker:
         make = self._make.get(entry.type)
         if make is None:
             raise Invalid(f"unknown entry type {entry.type!r}", where=shown(entry.name))
-        if not (0 <= entry.uid <= _LAST_ID and 0 <= entry.gid <= _LAST_ID):
+        if not (0 <= entry.uid <= LAST_ID and 0 <= entry.gid <= LAST_ID):
             raise Invalid(f"owner {entry.uid}:{entry.gid} is out of range", where=shown(entry.name))
         make(folder, name, entry, reader)
 
@@ -129,17 +127,13 @@ class Unpacker:
 
     def _file(self, folder: Folder, name: bytes, entry: Entry, reader: TarReader) -> None:
         try:
-            fd = os.open(name, _CREATE, 0o600, dir_fd=folder.fd)
+            fd = os.open(name, CREATE, 0o600, dir_fd=folder.fd)
         except FileExistsError:
             self._tree.clear(folder, name)
-            fd = os.open(name, _CREATE, 0o600, dir_fd=folder.fd)
+            fd = os.open(name, CREATE, 0o600, dir_fd=folder.fd)
         try:
-            if entry.segments is not None:
-                _write_sparse(fd, entry, reader)
-            else:
-                for piece in reader.chunks():
-                    _write(fd, piece)
-            self._set(fd, entry)
+            self._placing.content(fd, entry, reader)
+            self._placing.open_file(fd, entry)
         finally:
             os.close(fd)
 
@@ -161,7 +155,7 @@ class Unpacker:
         except FileExistsError:
             self._tree.clear(folder, name)
             os.symlink(entry.linkname, name, dir_fd=folder.fd)
-        self._set_at(folder, name, entry)
+        self._placing.closed_file(folder.fd, name, entry)
 
     def _node(self, folder: Folder, name: bytes, entry: Entry, _: TarReader) -> None:
         kinds = {tarread.CHARACTER: stat.S_IFCHR, tarread.BLOCKDEV: stat.S_IFBLK, tarread.FIFO: stat.S_IFIFO}
@@ -173,7 +167,7 @@ class Unpacker:
             # Inside a user namespace nobody may make devices; a container gets its /dev from the runtime.
             self._warn(f"{shown(entry.name)}: this process may not make device nodes")
             return
-        self._set_at(folder, name, entry)
+        self._placing.closed_file(folder.fd, name, entry)
         os.chmod(name, entry.mode, dir_fd=folder.fd)  # a fresh node, so no symlink is followed
 
     def _link(self, folder: Folder, name: bytes, entry: Entry, _: TarReader) -> None:
@@ -203,16 +197,16 @@ class Unpacker:
         copy = like(under.status)
         if stat.S_ISLNK(under.status.st_mode):
             os.symlink(os.readlink(under.path), name, dir_fd=folder.fd)
-            self._set_at(folder, name, copy)
+            self._placing.closed_file(folder.fd, name, copy)
         elif stat.S_ISREG(under.status.st_mode):
             for attribute in os.listxattr(under.path):
                 copy.xattrs[os.fsencode(attribute)] = os.getxattr(under.path, attribute)
-            fd = os.open(name, _CREATE, 0o600, dir_fd=folder.fd)
+            fd = os.open(name, CREATE, 0o600, dir_fd=folder.fd)
             try:
                 with open(under.path, "rb", buffering=0) as source:
                     while os.sendfile(fd, source.fileno(), None, 1 << 30):
                         pass
-                self._set(fd, copy)
+                self._placing.open_file(fd, copy)
             finally:
                 os.close(fd)
             self.size += under.status.st_size
@@ -220,74 +214,73 @@ class Unpacker:
 
     # --- Attributes
 
-    def _set(self, fd: int, entry: Entry) -> None:
-        """Owner, mode, attributes and time of an open file.
-
-        In this order: chown(2) clears setuid bits and capabilities.
-        """
-        if entry.uid or entry.gid:
-            os.fchown(fd, entry.uid, entry.gid)
-        os.fchmod(fd, entry.mode)
-        if entry.xattrs:
-            self._xattrs(fd, entry)
-        os.utime(fd, ns=_times(entry))
-
     def _set_directory(self, path: bytes, entry: Entry) -> None:
         fd = self._tree.folder(path).fd
         os.fchown(fd, entry.uid, entry.gid)
-        self._set(fd, entry)
-
-    def _set_at(self, folder: Folder, name: bytes, entry: Entry) -> None:
-        """Owner, attributes and time of something that cannot be opened."""
-        if entry.uid or entry.gid:
-            os.chown(name, entry.uid, entry.gid, dir_fd=folder.fd, follow_symlinks=False)
-        if entry.xattrs:
-            self._xattrs(b"/proc/self/fd/%d/%s" % (folder.fd, name), entry)
-        os.utime(name, ns=_times(entry), dir_fd=folder.fd, follow_symlinks=False)
-
-    def _xattrs(self, target: int | bytes, entry: Entry) -> None:
-        for name, value in entry.xattrs.items():
-            if name.startswith(_FOREIGN_ATTRIBUTES):
-                continue
-            try:
-                if isinstance(target, int):
-                    os.setxattr(target, name, value)
-                else:
-                    os.setxattr(target, name, value, follow_symlinks=False)
-            except OSError as error:
-                if error.errno not in (errno.ENOTSUP, errno.EPERM):
-                    raise
-                self._warn(f"{shown(entry.name)}: attribute {shown(name)} not kept: {error.strerror}")
+        self._placing.open_file(fd, entry)
 
     def _warn(self, text: str) -> None:
         if len(self.warnings) < _MOST_WARNINGS:
             self.warnings.append(text)
 
 
-def _write(fd: int, data: memoryview) -> None:
-    written = os.write(fd, data)
-    while written < len(data):
-        written += os.write(fd, data[written:])
+class Unpacked(msgspec.Struct, frozen=True):
+    """What came of a layer: the digest and length of its plain tar, the bytes of its files, and warnings."""
+
+    diff_id: str
+    length: int
+    size: int
+    warnings: list[str] = []
 
 
-def _write_sparse(fd: int, entry: Entry, reader: TarReader) -> None:
-    assert entry.segments is not None
-    os.ftruncate(fd, entry.size)
-    pieces = reader.chunks()
-    piece = memoryview(b"")
-    for offset, length in entry.segments:
-        os.lseek(fd, offset, os.SEEK_SET)
-        while length:
-            piece = piece or next(pieces)
-            _write(fd, piece[:length])
-            taken = min(length, len(piece))
-            piece, length = piece[taken:], length - taken
+def unpack(
+    stream: Readable,
+    root: int,
+    lower: Callable[[], Sequence[bytes]],
+    bounds: Bounds,
+    *,
+    ahead: bool = False,
+) -> Unpacked:
+    """Unpack the (perhaps compressed) layer tar into the directory `root`; see Unpacker.
+
+    With `ahead`, a thread of its own decompresses and hashes while files are made.
+    """
+    space = os.fstatvfs(root)
+    unpacker = Unpacker(root, lower, bounds)
+    with reading("the layer"), ExitStack() as stack:
+        plain = decompressed(stream)[1]
+        measured = _Measured(plain, bounds.size, max(space.f_bavail * space.f_frsize - _FREE_AT_LEAST, 0))
+        reader = TarReader(stack.enter_context(Ahead(measured)) if ahead else measured)
+        unpacker.run(reader)
+        reader.drain()
+    return Unpacked(measured.digest(), measured.size, unpacker.size, unpacker.warnings)
 
 
-def _times(entry: Entry) -> tuple[int, int]:
-    modified = min(max(entry.mtime_ns, -_LATEST), _LATEST)
-    accessed = modified if entry.atime_ns is None else min(max(entry.atime_ns, -_LATEST), _LATEST)
-    return accessed, modified
+class _Measured:
+    """The plain bytes of a stream; knows their digest, and ends with Exhausted where they are more than the bound
+    or the free space."""
+
+    def __init__(self, stream: Readable, bound: int, free: int) -> None:
+        self._stream = stream
+        self._hash = hasher()
+        self._bound = bound
+        self._free = free
+        self.size = 0
+
+    def read(self, size: int, /) -> bytes:
+        data = self._stream.read(size)
+        self.size += len(data)
+        if self.size > self._bound:
+            raise Exhausted(
+                f"the layer has more than {self._bound} bytes uncompressed", hint=f"raise {SIZE_SETTING}"
+            )
+        if self.size > self._free:
+            raise Exhausted("no space left to unpack the layer", hint="free disk space below the data root")
+        self._hash.update(data)
+        return data
+
+    def digest(self) -> str:
+        return f"sha256:{self._hash.hexdigest()}"
 
 
 def _explain(error: OSError | OverflowError, name: bytes) -> NakaginError:

@@ -12,6 +12,7 @@ from nakagin.cli.request.addresses import check_mac
 from nakagin.cli.request.devices import devices
 from nakagin.cli.request.endpoints import endpoints
 from nakagin.cli.request.environment import environment, labels, mapping
+from nakagin.cli.request.secrets import parse_secret
 from nakagin.cli.request.security import capabilities, security_options
 from nakagin.client.requests import nakagin_extension
 from nakagin.errors import Invalid
@@ -47,7 +48,11 @@ def create_body(options: Options, image: str, command: list[str], inherited: Map
     _leave_out_empty(host, "Mounts", "Tmpfs", "StorageOpt", "Sysctls", "Annotations", "Runtime")
     body["HostConfig"] = host
     body["NetworkingConfig"] = {"EndpointsConfig": endpoint_configs}
-    if extension := nakagin_extension(_rootfs(options.text("rootfs")), options.text("tz")):
+    if extension := nakagin_extension(
+        _rootfs(options.text("rootfs")),
+        options.text("tz"),
+        [parse_secret(each) for each in options.many("secret")],
+    ):
         body["Nakagin"] = extension
     return body
 

@@ -4,31 +4,15 @@ from __future__ import annotations
 
 from nakagin.cli.quantities import parse_bytes, parse_integer
 from nakagin.errors import Invalid
+from nakagin.spec.ulimits import ULIMITS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
-_ULIMITS = frozenset(
-    [
-        "core",
-        "cpu",
-        "data",
-        "fsize",
-        "locks",
-        "memlock",
-        "msgqueue",
-        "nice",
-        "nofile",
-        "nproc",
-        "rss",
-        "rtprio",
-        "rttime",
-        "sigpending",
-        "stack",
-    ]
-)
+# Docker's command line leaves the address space out: too small a one would keep the container from starting.
+_ULIMITS = ULIMITS - {"as"}
 
 
 def devices(specifications: Iterable[str]) -> tuple[list[dict[str, str]], list[str]]:

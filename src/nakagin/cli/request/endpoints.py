@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from nakagin.errors import Invalid
+from nakagin.spec.endpoint import NO_ENDPOINT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -11,24 +12,6 @@ if TYPE_CHECKING:
     from nakagin.cli.flags import Options
 
     Endpoint = dict[str, Any]
-
-_EMPTY: dict[str, object] = {
-    "IPAMConfig": None,
-    "Links": None,
-    "Aliases": None,
-    "MacAddress": "",
-    "DriverOpts": None,
-    "GwPriority": 0,
-    "NetworkID": "",
-    "EndpointID": "",
-    "Gateway": "",
-    "IPAddress": "",
-    "IPPrefixLen": 0,
-    "IPv6Gateway": "",
-    "GlobalIPv6Address": "",
-    "GlobalIPv6PrefixLen": 0,
-    "DNSNames": None,
-}
 
 
 def network(text: str) -> tuple[str, Endpoint]:
@@ -86,7 +69,7 @@ def endpoints(options: Options) -> tuple[str, dict[str, Endpoint]]:
         if chosen.get("Aliases") and not _user_defined(name):
             raise Invalid("network-scoped aliases are only supported for user-defined networks")
         if chosen or len(given) > 1 or _user_defined(name) or name == "default":
-            config[name] = {**_EMPTY, **chosen}
+            config[name] = {**NO_ENDPOINT, **chosen}
     return given[0][0], config
 
 

@@ -26,13 +26,24 @@ def volumes(specifications: Iterable[str]) -> tuple[list[str], dict[str, dict[st
     anonymous: dict[str, dict[str, str]] = {}
     for each in specifications:
         source, colon, rest = each.partition(":")
+        if "owner=me" in rest:
+            target, _, options = rest.partition(":")
+            words = [_owner() if word == "owner=me" else word for word in options.split(",")]
+            rest = f"{target}:{','.join(words)}"
         if not colon:
             anonymous[each] = {}
         elif source.startswith((".", "~")) and (source in (".", "..", "~") or "/" in source):
             binds.append(f"{os.path.abspath(os.path.expanduser(source))}:{rest}")
         else:
-            binds.append(each)
+            binds.append(f"{source}:{rest}")
     return binds, anonymous
+
+
+def _owner() -> str:
+    """The caller: also behind sudo."""
+    if os.getuid() == 0 and (uid := os.environ.get("SUDO_UID", "")):
+        return f"owner={uid}.{os.environ.get('SUDO_GID', uid)}"
+    return f"owner={os.getuid()}.{os.getgid()}"
 
 
 def tmpfs(specifications: Iterable[str]) -> dict[str, str]:
@@ -93,7 +104,21 @@ def _with_special(document: Mount, special: dict[str, list[tuple[str, str]]]) ->
         options = makers[other](fields)
         if options:
             document[f"{other.capitalize()}Options"] = options
+    _check_recursion(document)
     return document
+
+
+def _check_recursion(document: Mount) -> None:
+    """What bind-recursive says of a read-only mount makes sense only for one."""
+    options = document.get("BindOptions") or {}
+    for key, value in (("ReadOnlyNonRecursive", "writable"), ("ReadOnlyForceRecursive", "readonly")):
+        if not options.get(key):
+            continue
+        needs = "requires '{}' to be specified in conjunction"
+        if not document.get("ReadOnly"):
+            raise ValueError(f"option 'bind-recursive={value}' {needs.format('readonly')}")
+        if value == "readonly" and options.get("Propagation") != "rprivate":
+            raise ValueError(f"option 'bind-recursive={value}' {needs.format('bind-propagation=rprivate')}")
 
 
 def _bind(fields: list[tuple[str, str]]) -> Mount:

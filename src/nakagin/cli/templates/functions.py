@@ -77,7 +77,7 @@ def _verb(verb: str, value: object, modifiers: str) -> str | None:
         text = show(value, inside=True)
         return text[: int(digits or 0)] if dot else text
     if verb == "q" and isinstance(value, str):
-        return to_json(value).replace("\\u003c", "<").replace("\\u003e", ">").replace("\\u0026", "&")
+        return to_json(value)
     if verb == "t" and isinstance(value, bool):
         return show(value)
     if verb in "feg" and isinstance(value, float):

@@ -69,12 +69,12 @@ def show_float(value: float) -> str:
     return repr(value)
 
 
-def to_json(value: object) -> str:
-    """Go's json.Marshal of JSON data: compact, with <, > and & escaped."""
+def to_json(value: object, *, html: bool = False) -> str:
+    """JSON as Go writes it: compact; with `html` (json.Marshal's habit) <, > and & are escaped."""
     text = json.dumps(
         _for_json(value), separators=(",", ":"), ensure_ascii=False, default=lambda other: str(other)
     )
-    for character in "<>&\u2028\u2029":
+    for character in "<>&\u2028\u2029" if html else "\u2028\u2029":
         if character in text:
             text = text.replace(character, f"\\u{ord(character):04x}")
     return text

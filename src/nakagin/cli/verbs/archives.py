@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from contextlib import closing
 
 from nakagin.cli.command import Call, Command, say
 from nakagin.cli.flags import Flag
 from nakagin.cli.output_file import write_stream
+from nakagin.cli.progress import show_progress
 from nakagin.cli.terminal import is_terminal
-from nakagin.cli.verbs.pull import show_progress
 from nakagin.errors import Invalid, NotFound
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Generator
     from typing import BinaryIO
 
 
 def load(call: Call) -> int:
-    """Take images from an archive file or standard input."""
+    """Take images from an archive file, a folder in OCI layout, or standard input."""
     path = call.options.text("input")
     if not path and is_terminal(0):
         raise Invalid("requested load from stdin, but stdin is empty")
-    with _source(path) as archive:
-        show_progress(call.client.images.load(archive, quiet=call.options.on("quiet")), sys.stdout)
+    quiet, platform = call.options.on("quiet"), call.options.text("platform") or None
+    with _folder(path) if os.path.isdir(path) else _source(path) as archive:
+        show_progress(call.client.images.load(archive, quiet=quiet, platform=platform), sys.stdout)
     return 0
+
+
+def _folder(path: str) -> closing[Generator[bytes]]:
+    from nakagin.client.copying.pack import pack
+
+    return closing(pack(path, "."))
 
 
 def save(call: Call) -> int:
@@ -43,13 +53,11 @@ def import_(call: Call) -> int:
     name = reference[0] if reference else ""
     if "://" in source:
         messages = images.import_(source, name, changes=changes, message=message, platform=platform)
-        last = [str(message.get("status", "")) for message in messages]
-    else:
-        with _source("" if source == "-" else source) as archive:
-            messages = images.import_(archive, name, changes=changes, message=message, platform=platform)
-            last = [str(message.get("status", "")) for message in messages]
-    for status in last:
-        say(status)
+        show_progress(messages, sys.stdout)
+        return 0
+    with _source("" if source == "-" else source) as archive:
+        for told in images.import_(archive, name, changes=changes, message=message, platform=platform):
+            say(str(told.get("status", "")))
     return 0
 
 

@@ -6,7 +6,7 @@ import sys
 
 from nakagin.cli.command import Call, Command
 from nakagin.cli.flags import Flag
-from nakagin.cli.verbs.pull import show_progress
+from nakagin.cli.progress import show_progress
 
 FLAGS = (
     Flag("change", "c", "list", "Apply Dockerfile instruction to the image"),

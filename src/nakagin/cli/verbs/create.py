@@ -29,15 +29,23 @@ def request_body(call: Call) -> dict[str, Any]:
     else:
         image, command = arguments[0], arguments[1:]
     check_policy(call.options.text("pull"))
-    return create_body(call.options, image, command, os.environ)
+    body = create_body(call.options, image, command, os.environ)
+    if call.options.on("use-api-socket"):
+        from nakagin.cli.request import api_socket
+
+        api_socket.mount(body, call.client.session.endpoint)
+    return body
 
 
 def create_container(call: Call, body: dict[str, Any]) -> Container:
     """Create it on the engine; a missing image is pulled once as --pull says. Warnings go to standard error."""
     options = call.options
     cidfile = _reserve_cidfile(options.text("cidfile"))
+    known = _known_registries(body) if options.on("use-api-socket") else {}
     try:
         container, warnings = _create(call, body)
+        if known:
+            _hand_over(container, known)
     except BaseException:
         if cidfile is not None:
             os.close(cidfile)
@@ -49,6 +57,25 @@ def create_container(call: Call, body: dict[str, Any]) -> Container:
         os.write(cidfile, container.reference.encode())
         os.close(cidfile)
     return container
+
+
+def _known_registries(body: dict[str, Any]) -> dict[str, Any]:
+    """What the user is logged in to; the request tells the container where that will be."""
+    from nakagin.cli.request import api_socket
+
+    if known := api_socket.credentials(os.environ):
+        api_socket.tell(body)
+    return known
+
+
+def _hand_over(container: Container, known: dict[str, Any]) -> None:
+    from nakagin.cli.request import api_socket
+
+    try:
+        container.put_archive("/", api_socket.archive(known))
+    except BaseException:
+        container.remove()
+        raise
 
 
 def _create(call: Call, body: dict[str, Any]) -> tuple[Container, list[str]]:

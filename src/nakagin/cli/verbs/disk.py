@@ -8,7 +8,7 @@ import time
 from nakagin.cli.command import Call, Command
 from nakagin.cli.flags import Flag
 from nakagin.cli.listing import columns, show
-from nakagin.cli.quantities import human_size
+from nakagin.cli.quantities import human_duration, human_size
 from nakagin.cli.verbs import images, ps
 from nakagin.errors import Invalid
 
@@ -100,29 +100,29 @@ def verbose(usage: Document) -> str:
     """Every image, container and volume with its space."""
     parts = [
         "Images space usage:\n\n",
-        columns([_IMAGE_HEAD, *(line for each in usage.get("Images") or [] for line in _image_lines(each))]),
+        columns([_IMAGE_HEAD, *map(_image_line, usage.get("Images") or [])]),
         "\nContainers space usage:\n\n",
         columns([_CONTAINER_HEAD, *map(_container_line, usage.get("Containers") or [])]),
         "\nLocal Volumes space usage:\n\n",
         columns([("VOLUME NAME", "LINKS", "SIZE"), *map(_volume_line, usage.get("Volumes") or [])]),
         f"\nBuild cache usage: {rows(usage)[-1]['Size']}\n\n",
-        columns([("CACHE ID", "CACHE TYPE", "SIZE", "CREATED", "LAST USED", "USAGE", "SHARED")]),
+        columns([_CACHE_HEAD, *map(_cache_line, usage.get("BuildCache") or [])]),
     ]
     return "".join(parts)
 
 
 _IMAGE_HEAD = ("REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE", "SHARED SIZE", "UNIQUE SIZE", "CONTAINERS")
+_CACHE_HEAD = ("CACHE ID", "CACHE TYPE", "SIZE", "CREATED", "LAST USED", "USAGE", "SHARED")
 _CONTAINER_HEAD = ("CONTAINER ID", "IMAGE", "COMMAND", "LOCAL VOLUMES", "SIZE", "CREATED", "STATUS", "NAMES")
 
 
-def _image_lines(summary: Document) -> list[tuple[str, ...]]:
+def _image_line(summary: Document) -> tuple[str, ...]:
+    """By its first name: one line, as its space counts once."""
     shared = max(summary.get("SharedSize") or 0, 0)
     unique = human_size((summary.get("Size") or 0) - shared, 4)
     names = ("Repository", "Tag", "ID", "CreatedSince", "Size")
-    return [
-        (*(str(row[name]) for name in names), human_size(shared), unique, str(row["Containers"]))
-        for row in images.rows_of(summary, whole=False, digests=False)
-    ]
+    row = next(images.rows_of(summary, whole=False, digests=False, asked=False))
+    return (*(str(row[name]) for name in names), human_size(shared, 4), unique, str(row["Containers"]))
 
 
 def _container_line(summary: Document) -> tuple[str, ...]:
@@ -134,7 +134,22 @@ def _container_line(summary: Document) -> tuple[str, ...]:
 
 def _volume_line(volume: Document) -> tuple[str, ...]:
     size, links = _volume(volume)
-    return str(volume["Name"]), str(links), human_size(size)
+    return str(volume["Name"]), str(links), human_size(size, 4)
+
+
+def _cache_line(entry: Document) -> tuple[str, ...]:
+    created, used = _since(entry.get("CreatedAt")), _since(entry.get("LastUsedAt"))
+    id = str(entry.get("ID"))[:12] + ("*" if entry.get("InUse") else "")
+    size, uses = human_size(entry.get("Size") or 0), str(entry.get("UsageCount") or 0)
+    return id, str(entry.get("Type")), size, created, used, uses, str(bool(entry.get("Shared"))).lower()
+
+
+def _since(moment: str | None) -> str:
+    from datetime import datetime
+
+    if not moment:
+        return ""
+    return f"{human_duration(time.time() - datetime.fromisoformat(moment).timestamp())} ago"
 
 
 DF = Command(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from nakagin.cli.command import Call, Command, complain, say
+import sys
+
+from nakagin.cli.command import Call, Command, complain, say, write_bytes
 from nakagin.cli.flags import Flag
 from nakagin.cli.output_file import write_stream
 from nakagin.cli.quantities import human_size
@@ -46,26 +48,34 @@ def commit(call: Call) -> int:
 
 
 def cp(call: Call) -> int:
-    """Copy between a container and this machine; "-" is a tar stream on standard input or output."""
-    from nakagin.cli.copying import deeds
+    """Copy between a container and this machine, or another container; "-" is a tar stream."""
+    from nakagin.client.copying import deeds
+    from nakagin.client.copying.targets import split
 
-    source, target = (deeds.split(each) for each in call.arguments)
-    if source.container and target.container:
-        raise Invalid("copying between containers is not supported")
+    source, target = (split(each) for each in call.arguments)
     if not source.container and not target.container:
         raise Invalid("must specify at least one container source")
-    options = call.options
+    options, containers = call.options, call.client.containers
     follow, archive = options.on("follow-link"), options.on("archive")
-    if source.container:
-        container = call.client.containers.refer(source.container)
-        copied = deeds.from_container(container, source.path, target.path, follow=follow, archive=archive)
-        told = f"Successfully copied {human_size(copied)} to {target.path}"
+    copied = 0
+    if source.container and target.container:
+        ours, theirs = containers.refer(source.container), containers.refer(target.container)
+        copied = deeds.between(ours, source.path, theirs, target.path, follow=follow, archive=archive)
+    elif source.container:
+        container = containers.refer(source.container)
+        if target.path == "-":
+            for piece in deeds.out(container, source.path, follow=follow):
+                write_bytes(piece)
+        else:
+            copied = deeds.from_container(container, source.path, target.path, follow=follow, archive=archive)
     else:
-        container = call.client.containers.refer(target.container)
-        copied = deeds.to_container(container, source.path, target.path, follow=follow, archive=archive)
-        told = f"Successfully copied {human_size(copied)} to {call.arguments[1]}"
-    if copied and not options.on("quiet"):
-        complain(told)
+        container = containers.refer(target.container)
+        if source.path == "-":
+            deeds.into(container, sys.stdin.buffer, target.path, archive=archive)
+        else:
+            copied = deeds.to_container(container, source.path, target.path, follow=follow, archive=archive)
+    if copied and not options.on("quiet") and sys.stdout.isatty():
+        complain(f"Successfully copied {human_size(copied)} to {call.arguments[1]}")
     return 0
 
 
@@ -91,7 +101,8 @@ COMMIT = Command(
 )
 CP = Command(
     cp,
-    "[OPTIONS] CONTAINER:SRC_PATH DEST_PATH|-\n\tnakagin cp [OPTIONS] SRC_PATH|- CONTAINER:DEST_PATH",
+    "[OPTIONS] CONTAINER:SRC_PATH DEST_PATH|-\n\tnakagin cp [OPTIONS] SRC_PATH|- CONTAINER:DEST_PATH\n"
+    "\tnakagin cp [OPTIONS] CONTAINER:SRC_PATH CONTAINER:DEST_PATH",
     (
         Flag("archive", "a", "bool", "Archive mode (copy all uid/gid information)"),
         Flag("follow-link", "L", "bool", "Always follow symbol link in SRC_PATH"),

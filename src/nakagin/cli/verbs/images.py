@@ -9,7 +9,7 @@ from nakagin.cli.door import explain
 from nakagin.cli.flags import Flag
 from nakagin.cli.listing import ellipsis, filters, short_id, show, timestamp
 from nakagin.cli.quantities import human_duration, human_size
-from nakagin.errors import NakaginError, NotFound
+from nakagin.errors import Invalid, NakaginError, NotFound
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,9 +26,7 @@ LS_FLAGS = (
     Flag("format", "", "string", "Format output: 'table', 'table TEMPLATE', 'json' or a Go template"),
     Flag("no-trunc", "", "bool", "Don't truncate output"),
     Flag("quiet", "q", "bool", "Only show image IDs"),
-    Flag(
-        "tree", "", "bool", "List multi-platform images as a tree (this engine keeps one platform per image)"
-    ),
+    Flag("tree", "", "bool", "Show images under those whose layers they stand on, with what they share"),
 )
 HEADERS = {
     "Repository": "REPOSITORY",
@@ -59,10 +57,13 @@ def ls(call: Call) -> int:
     wanted = filters(options.many("filter"))
     if call.arguments:
         wanted["reference"] = [call.arguments[0]]
+    if options.on("tree"):
+        return _tree(call, wanted)
     digests = options.on("digests") or "{{.Digest}}" in options.text("format")
     found = call.client.images.list(all=options.on("all"), filters=wanted)
     whole = options.on("no-trunc")
-    rows = [each for summary in found for each in rows_of(summary, whole=whole, digests=digests)]
+    asked = options.on("digests")
+    rows = [each for one in found for each in rows_of(one, whole=whole, digests=digests, asked=asked)]
     if options.on("quiet"):
         for each in rows:
             say(str(each["ID"]))
@@ -73,8 +74,31 @@ def ls(call: Call) -> int:
     return 0
 
 
-def rows_of(summary: Document, *, whole: bool, digests: bool) -> Iterator[Document]:
-    """One row for each name of an image; an image without a name has one of <none>."""
+def _tree(call: Call, wanted: dict[str, list[str]]) -> int:
+    import sys
+
+    from nakagin.cli.verbs.image_tree import drawn
+
+    for name in ("quiet", "no-trunc", "digests", "format"):
+        if call.options.given(name):
+            raise Invalid(f"--{name} is not supported with --tree")
+    images = call.client.images
+    documents = []
+    for summary in images.list(all=call.options.on("all"), manifests=True, filters=wanted):
+        found = images.get(str(summary["Id"]))
+        known = summary.get("Manifests") or []
+        platforms = [each["ImageData"]["Platform"] for each in known if each["Kind"] == "image"]
+        words = ["/".join(filter(None, (p["os"], p["architecture"], p.get("variant")))) for p in platforms]
+        layers = (found.get("RootFS") or {}).get("Layers") or []
+        documents.append(
+            {**summary, "RepoTags": summary.get("RepoTags") or [], "Layers": layers, "Platforms": words}
+        )
+    sys.stdout.write(drawn(documents))
+    return 0
+
+
+def rows_of(summary: Document, *, whole: bool, digests: bool, asked: bool) -> Iterator[Document]:
+    """One row for each name of an image; an image without a name has one of <none>. `asked`: by --digests."""
     identity = str(summary["Id"])
     created = int(summary.get("Created") or 0)
     size = human_size(summary.get("Size") or 0)
@@ -88,7 +112,7 @@ def rows_of(summary: Document, *, whole: bool, digests: bool) -> Iterator[Docume
         "UniqueSize": "N/A",
         "Containers": str(summary["Containers"]) if summary.get("Containers", -1) >= 0 else "N/A",
     }
-    for repository, tag, digest in _names(summary, digests=digests):
+    for repository, tag, digest in _names(summary, digests=digests, asked=asked):
         yield {**row, "Repository": repository, "Tag": tag, "Digest": digest}
 
 
@@ -96,8 +120,8 @@ def _known(size: int) -> str:
     return human_size(size) if size >= 0 else "N/A"
 
 
-def _names(summary: Document, *, digests: bool) -> list[tuple[str, str, str]]:
-    """(repository, tag, digest) of each name, as docker pairs them."""
+def _names(summary: Document, *, digests: bool, asked: bool) -> list[tuple[str, str, str]]:
+    """(repository, tag, digest) of each name, as docker pairs them; what has no tag tells its digest if asked to."""
     by_digest: dict[str, list[str]] = {}
     for reference in summary.get("RepoDigests") or []:
         repository, _, digest = reference.partition("@")
@@ -114,7 +138,7 @@ def _names(summary: Document, *, digests: bool) -> list[tuple[str, str, str]]:
         for digest in (found or [NONE]) if digests else [NONE]:
             names += [(repository, tag, digest) for tag in tags]
     for repository, left in by_digest.items():
-        names += [(repository, NONE, digest) for digest in (left if digests else left[:1])]
+        names += [(repository, NONE, digest) for digest in (left if asked else [""])]
     return names or [(NONE, NONE, NONE)]
 
 
@@ -124,7 +148,8 @@ def rm(call: Call) -> int:
     for reference in call.arguments:
         try:
             prune = not call.options.on("no-prune")
-            for each in call.client.images.remove(reference, force=force, prune=prune):
+            platforms = call.options.many("platform")
+            for each in call.client.images.remove(reference, force=force, prune=prune, platforms=platforms):
                 for word, key in (("Deleted", "Deleted"), ("Untagged", "Untagged")):
                     if each.get(key):
                         say(f"{word}: {each[key]}")
@@ -151,7 +176,7 @@ def history(call: Call) -> int:
         for each in rows:
             say(str(each["ID"]))
         return 0
-    columns = ("ID", "CreatedSince", "CreatedBy", "Size", "Comment")
+    columns = ("ID", "CreatedSince" if human else "CreatedAt", "CreatedBy", "Size", "Comment")
     show(rows, options.text("format"), columns, HISTORY_HEADERS)
     return 0
 
@@ -163,7 +188,7 @@ def _layer(entry: Document, *, whole: bool, human: bool) -> Document:
     since = f"{human_duration(time.time() - created)} ago" if created > 0 else "N/A"
     return {
         "ID": identity if whole or identity == "<missing>" else short_id(identity),
-        "CreatedSince": since if human else moment,
+        "CreatedSince": since,
         "CreatedAt": moment,
         "CreatedBy": by if whole else ellipsis(by, 45),
         "Size": human_size(entry.get("Size") or 0) if human else str(entry.get("Size") or 0),

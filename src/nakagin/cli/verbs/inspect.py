@@ -23,6 +23,8 @@ _SIZE = Flag("size", "s", "bool", "Display total file sizes if the type is conta
 
 def inspect_any(call: Call) -> int:
     """Show objects of any kind: the first kind that has one of that name."""
+    if call.options.text("as"):
+        return _portrait(call)
     wanted = call.options.text("type")
     size = call.options.on("size")
     client = call.client
@@ -44,34 +46,70 @@ def inspect_any(call: Call) -> int:
             except NotFound:
                 if wanted:
                     raise
-        raise NotFound(f"Error: No such object: {name}")
+        from nakagin.cli.completion import similar
 
-    return _show(call, find)
+        raise NotFound(f"Error: No such object: {name}", hint=similar(client, name))
+
+    return show_documents(call, find)
+
+
+_FORMS = ("run", "compose", "kube", "python")
+_AS = Flag("as", "", "string", "Text that makes the container again: run, compose, kube or python")
+
+
+def _portrait(call: Call) -> int:
+    """Print what makes each container again."""
+    from nakagin.cli.portraits import command, documents
+    from nakagin.client.portrait import request_of
+
+    form = call.options.text("as")
+    if form not in _FORMS:
+        raise Invalid(f"invalid value {form!r} for --as", hint=f"one of {', '.join(_FORMS)}")
+    draw = command.command_line if form == "run" else getattr(documents, form)
+    info = call.client.info()
+    for name in call.arguments:
+        found = call.client.containers.refer(name).inspect()
+        try:
+            image = call.client.images.get(found["Image"])
+        except NotFound:
+            image = None
+        say(draw(*request_of(found, image, info)))
+    return 0
 
 
 def inspect_container(call: Call) -> int:
     """Show containers."""
-    return _show(call, lambda name: call.client.containers.refer(name).inspect(size=call.options.on("size")))
+    if call.options.text("as"):
+        return _portrait(call)
+    return show_documents(
+        call, lambda name: call.client.containers.refer(name).inspect(size=call.options.on("size"))
+    )
 
 
 def inspect_image(call: Call) -> int:
     """Show images."""
-    return _show(
+    return show_documents(
         call, lambda name: call.client.images.get(name, platform=call.options.text("platform") or None)
     )
 
 
 def inspect_network(call: Call) -> int:
-    """Show networks."""
-    return _show(call, lambda name: call.client.networks.get(name, verbose=call.options.on("verbose")))
+    """Show networks; with --draw as `explain` does."""
+    if call.options.on("draw"):
+        from nakagin.cli.verbs.explain import draw
+
+        return max([draw(call, name, rules=call.options.on("verbose")) for name in call.arguments])
+    return show_documents(
+        call, lambda name: call.client.networks.get(name, verbose=call.options.on("verbose"))
+    )
 
 
 def inspect_volume(call: Call) -> int:
     """Show volumes."""
-    return _show(call, lambda name: call.client.volumes.get(name))
+    return show_documents(call, lambda name: call.client.volumes.get(name))
 
 
-def _show(call: Call, find: Finder) -> int:
+def show_documents(call: Call, find: Finder) -> int:
     """Print what is found as a JSON list or by the template, line by line; what is not, on standard error."""
     template = call.options.text("format")
     render = _renderer(template) if template else None
@@ -124,11 +162,14 @@ def _command(function: Callable[[Call], int], noun: str, *flags: Flag) -> Comman
 
 
 ANY = _command(
-    inspect_any, "NAME|ID", _SIZE, Flag("type", "", "string", "Only inspect objects of the given type")
+    inspect_any, "NAME|ID", _SIZE, _AS, Flag("type", "", "string", "Only inspect objects of the given type")
 )
-CONTAINER = _command(inspect_container, "CONTAINER", _SIZE)
+CONTAINER = _command(inspect_container, "CONTAINER", _SIZE, _AS)
 IMAGE = _command(
     inspect_image, "IMAGE", Flag("platform", "", "string", "Inspect a specific platform of the image")
 )
-NETWORK = _command(inspect_network, "NETWORK", Flag("verbose", "v", "bool", "Verbose output for diagnostics"))
+NETWORK = _command(
+    inspect_network, "NETWORK", Flag("verbose", "v", "bool", "Verbose output for diagnostics"),
+    Flag("draw", "", "bool", "Draw the way of a packet, as explain does"),
+)  # fmt: skip
 VOLUME = _command(inspect_volume, "VOLUME")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from nakagin.cli.command import Call, Command, complain, say
 from nakagin.cli.door import explain
 from nakagin.cli.flags import Flag
@@ -12,6 +14,8 @@ _TIMEOUT = (
     Flag("time", "", "int", "", same_as="timeout"),
     Flag("timeout", "t", "int", "Seconds to wait before killing the container"),
 )
+# Seconds from which on a stop is worth a word, and the exit code of a killed program.
+_SLOW, _KILLED = 1.0, 137
 _MANY = "CONTAINER [CONTAINER...]"
 
 
@@ -22,9 +26,26 @@ def _seconds(call: Call) -> int | None:
 def stop(call: Call) -> int:
     """Ask containers to end; kill them when they do not."""
     signal = call.options.text("signal") or None
-    return call.each(
-        lambda name: call.client.containers.refer(name).stop(seconds=_seconds(call), signal=signal)
-    )
+    slow: list[str] = []
+
+    def one(name: str) -> None:
+        container = call.client.containers.refer(name)
+        began = time.monotonic()
+        container.stop(seconds=_seconds(call), signal=signal)
+        if (
+            time.monotonic() - began >= _SLOW
+            and not slow
+            and container.inspect()["State"]["ExitCode"] == _KILLED
+        ):
+            slow.append(name)
+
+    code = call.each(one)
+    for name in slow:
+        complain(
+            f"hint: {name} did not end when it was asked to, and was killed. A program without a handler for the "
+            "signal ignores it as the first process of a container: run it with --init, or give --stop-signal"
+        )
+    return code
 
 
 def restart(call: Call) -> int:

@@ -103,9 +103,28 @@ def create_body(options: Options, name: str) -> Document:
         "Ingress": options.on("ingress"),
         "ConfigOnly": options.on("config-only"),
         "ConfigFrom": {"Network": config_from} if config_from else None,
-        "Options": mapping(options.many("opt")),
+        "Options": {**mapping(options.many("opt")), **_egress(options), **_publish_default(options)},
         "Labels": mapping(options.many("label")),
     }
+
+
+def _publish_default(options: Options) -> dict[str, str]:
+    """Where -p without an address publishes: for one family, as the option of Docker's bridge."""
+    address = options.text("publish-default-address")
+    return {"nakagin.publish-default-address": address} if address else {}
+
+
+def _egress(options: Options) -> dict[str, str]:
+    """--egress may be repeated: "none", or several lists that begin with "allow="."""
+    given = options.many("egress")
+    if not given:
+        return {}
+    if given == ["none"]:
+        return {"nakagin.egress": "none"}
+    allowed = [each.removeprefix("allow=") for each in given if each.startswith("allow=")]
+    if len(allowed) != len(given):
+        raise Invalid(f'invalid --egress "{" ".join(given)}"', hint="none, or allow=HOST:PORT,CIDR,…")
+    return {"nakagin.egress": f"allow={','.join(allowed)}"}
 
 
 def _pools(options: Options) -> list[Document]:
@@ -192,6 +211,7 @@ CREATE = Command(
         Flag("config-from", "", "string", "The network from which to copy the configuration"),
         Flag("config-only", "", "bool", "Create a configuration only network"),
         Flag("driver", "d", "string", "Driver to manage the Network", "bridge"),
+        Flag("egress", "", "list", "What containers may reach outside: none, or allow=HOST[:PORT],CIDR,…"),
         Flag("gateway", "", "strings", "IPv4 or IPv6 Gateway for the master subnet"),
         Flag("ingress", "", "bool", "Create swarm routing-mesh network", hidden=True),
         Flag("internal", "", "bool", "Restrict external access to the network"),
@@ -202,6 +222,7 @@ CREATE = Command(
         Flag("ipv6", "", "bool", "Enable or disable IPv6 address assignment"),
         Flag("label", "", "list", "Set metadata on a network"),
         Flag("opt", "o", "map", "Set driver specific options"),
+        Flag("publish-default-address", "", "string", "Address of the host for ports published without one"),
         Flag("scope", "", "string", "Control the network's scope"),
         Flag("subnet", "", "strings", "Subnet in CIDR format that represents a network segment"),
     ),

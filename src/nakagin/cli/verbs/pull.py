@@ -6,12 +6,14 @@ import sys
 
 from nakagin.cli.command import Call, Command, say
 from nakagin.cli.flags import Flag
+from nakagin.cli.progress import show_progress
+from nakagin.cli.verbs.copy import is_remote, pull_from
 from nakagin.errors import Invalid
+from nakagin.spec.domain import is_plain, split_domain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from typing import Any, TextIO
+    from typing import TextIO
 
     from nakagin.client import Client
 
@@ -36,42 +38,33 @@ def full_name(reference: str) -> str:
     return reference if tagged else f"{reference}:latest"
 
 
-def pull_image(client: Client, reference: str, *, platform: str, quiet: bool, output: TextIO) -> None:
+def pull_image(
+    client: Client, reference: str, *, platform: str, quiet: bool, output: TextIO, all_tags: bool = False
+) -> None:
     """Fetch an image and show progress on `output`."""
-    messages = client.images.pull(reference, platform=platform or None)
+    messages = client.images.pull(reference, platform=platform or None, all_tags=all_tags)
     show_progress(messages, output, quiet=quiet)
-
-
-def show_progress(messages: Iterable[dict[str, Any]], output: TextIO, *, quiet: bool = False) -> None:
-    """Progress messages as docker prints them when its output is no terminal: each change of state once."""
-    shown: dict[str, str] = {}
-    for message in messages:
-        if quiet:
-            continue
-        if "stream" in message:
-            output.write(str(message["stream"]))
-            continue
-        status, layer = str(message.get("status", "")), str(message.get("id", ""))
-        if not status or message.get("progressDetail") or shown.get(layer) == status:
-            continue
-        if layer:
-            shown[layer] = status
-        output.write(f"{layer}: {status}\n" if layer else f"{status}\n")
-        output.flush()
 
 
 def pull(call: Call) -> int:
     """Download an image from a registry."""
+    if is_remote(call.arguments[0]):
+        return pull_from(call)
     (reference,) = call.arguments
-    if call.options.on("all-tags") and full_name(reference) == reference:
+    quiet, all_tags = call.options.on("quiet"), call.options.on("all-tags")
+    if all_tags and full_name(reference) == reference:
         raise Invalid("tag can't be used with --all-tags/-a")
-    quiet = call.options.on("quiet")
-    if not call.options.on("all-tags") and full_name(reference) != reference and not quiet:
+    if not is_plain(reference):
+        from nakagin.spec.reference import Reference
+
+        Reference.parse(reference)
+    if not all_tags and full_name(reference) != reference and not quiet:
         say("Using default tag: latest")
     platform = call.options.text("platform")
-    pull_image(call.client, reference, platform=platform, quiet=quiet, output=sys.stdout)
-    say(full_name(reference))
+    pull_image(call.client, reference, platform=platform, quiet=quiet, output=sys.stdout, all_tags=all_tags)
+    domain, path = split_domain(reference if all_tags else full_name(reference))
+    say(f"{domain}/{path}")
     return 0
 
 
-PULL = Command(pull, "[OPTIONS] NAME[:TAG|@DIGEST]", FLAGS, least=1, most=1)
+PULL = Command(pull, "[OPTIONS] NAME[:TAG|@DIGEST] | ssh://[USER@]HOST/NAME", FLAGS, least=1, most=1)

@@ -66,11 +66,11 @@ def attach(call: Call) -> int:
     container = call.client.containers.get(call.arguments[0])
     state, config = container.attributes["State"], container.attributes["Config"]
     if not state.get("Running"):
-        raise Conflict("cannot attach to a stopped container, start it first")
+        raise Conflict("you cannot attach to a stopped container, start it first")
     if state.get("Paused"):
-        raise Conflict("cannot attach to a paused container, unpause it first")
+        raise Conflict("you cannot attach to a paused container, unpause it first")
     if state.get("Restarting"):
-        raise Conflict("cannot attach to a restarting container, wait until it is running")
+        raise Conflict("you cannot attach to a restarting container, wait until it is running")
     tty, stdin = config.get("Tty", False), config.get("OpenStdin", False) and not options.on("no-stdin")
     if tty and stdin and not terminal.is_terminal(0):
         raise Invalid("the input device is not a TTY")

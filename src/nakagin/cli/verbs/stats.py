@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
+    from nakagin.client.session import Filters
+
     Document = dict[str, Any]
 
 FLAGS = (
@@ -44,36 +46,43 @@ _INTERVAL = 0.5
 
 def stats(call: Call) -> int:
     """Show the use of resources: a table that renews itself, or with --no-stream one."""
+    return show_stats(call)
+
+
+def show_stats(call: Call, wanted: Filters | None = None) -> int:
+    """The same, of the containers that `wanted` chooses where no argument names any."""
     if call.options.on("no-stream"):
-        return _once(call)
-    return _live(call)
+        return _once(call, wanted)
+    return _live(call, wanted)
 
 
-def _names(call: Call) -> list[str]:
+def _names(call: Call, wanted: Filters | None) -> list[str]:
     if call.arguments:
         return call.arguments
-    return [str(each["Id"]) for each in call.client.containers.list(all=call.options.on("all"))]
+    found = call.client.containers.list(all=call.options.on("all"), filters=wanted)
+    return [str(each["Id"]) for each in found]
 
 
-def _once(call: Call) -> int:
+def _once(call: Call, wanted: Filters | None) -> int:
     code = 0
-    samples: list[Document] = []
-    for name in _names(call):
+    rows: list[Document] = []
+    whole = call.options.on("no-trunc")
+    for name in _names(call, wanted):
         try:
-            samples += call.client.containers.refer(name).stats(stream=False)
+            samples = call.client.containers.refer(name).stats(stream=False)
+            rows += [row(sample, _called(call, name), whole=whole) for sample in samples]
         except NakaginError as error:
             if call.arguments or not isinstance(error, NotFound):
                 complain(explain(error))
                 code = 1
-    rows = [row(sample, whole=call.options.on("no-trunc")) for sample in samples]
     if not code:
         show(rows, call.options.text("format"), COLUMNS, HEADERS)
     return code
 
 
-def _live(call: Call) -> int:
+def _live(call: Call, wanted: Filters | None) -> int:
     """One connection for each container, all read as they have something; a table every half second."""
-    watch = _Watch(call)
+    watch = _Watch(call, wanted)
     drawn = 0.0
     while True:
         watch.follow()
@@ -103,8 +112,9 @@ def _draw(call: Call, rows: list[Document]) -> None:
 class _Watch:
     """The open stats streams and the last sample of each."""
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: Call, wanted: Filters | None) -> None:
         self._call = call
+        self._wanted = wanted
         self._selector = selectors.DefaultSelector()
         self.open: dict[str, Iterator[Document]] = {}
         self.latest: dict[str, Document] = {}
@@ -117,7 +127,7 @@ class _Watch:
         if time.monotonic() - self._listed < 1.0:
             return
         self._listed = time.monotonic()
-        names = _names(self._call)
+        names = _names(self._call, self._wanted)
         for gone in set(self.latest) - set(names):
             del self.latest[gone]
         for name in names:
@@ -151,10 +161,15 @@ class _Watch:
 
     def rows(self, *, whole: bool) -> list[Document]:
         """One row for each container."""
-        return [row(sample, whole=whole) for sample in self.latest.values()]
+        return [row(sample, _called(self._call, name), whole=whole) for name, sample in self.latest.items()]
 
 
-def row(sample: Document, *, whole: bool) -> Document:
+def _called(call: Call, name: str) -> str:
+    """What {{.Container}} shows: what the user wrote, else the short id."""
+    return name if call.arguments else short_id(name)
+
+
+def row(sample: Document, called: str, *, whole: bool) -> Document:
     """A sample's fields as --format knows them."""
     memory = sample.get("memory_stats") or {}
     used, limit = used_memory(memory), memory.get("limit") or 0
@@ -162,7 +177,7 @@ def row(sample: Document, *, whole: bool) -> Document:
     read, written = _blocks((sample.get("blkio_stats") or {}).get("io_service_bytes_recursive") or [])
     identity = str(sample.get("id") or sample.get("ID") or "")
     return {
-        "Container": identity if whole else short_id(identity),
+        "Container": called,
         "ID": identity if whole else short_id(identity),
         "Name": str(sample.get("name") or sample.get("Name") or "--").removeprefix("/"),
         "CPUPerc": f"{cpu_percent(sample):.2f}%",

@@ -36,11 +36,18 @@ def show(call: Call) -> int:
         document["Server"] = call.client.version()
     except NakaginError as error:
         failure = error
-    sys.stdout.write(render(document, call.options.text("format")))
-    if failure is not None:
-        complain(explain(failure))
-        return 1
-    return 0
+    if failure is None:
+        sys.stdout.write(render(document, call.options.text("format")))
+        return 0
+    from nakagin.cli.templates import TemplateError
+
+    # A template may well ask for what only a server has; why there is none matters more.
+    try:
+        sys.stdout.write(render(document, call.options.text("format")))
+    except TemplateError:
+        pass
+    complain(explain(failure))
+    return 1
 
 
 def client_document() -> Document:

@@ -44,11 +44,18 @@ def resume_(call: Call) -> int:
     return 0
 
 
+_INSTEAD = "runc and crun can, where criu is installed"
+
+
 def checkpoint_(call: Call) -> int:
     """Not done: it needs CRIU."""
-    raise Unsupported(f"container {call.words[0]} cannot be checkpointed: this runtime does not drive CRIU")
+    raise Unsupported(
+        f"container {call.words[0]} cannot be checkpointed: this runtime does not drive CRIU", hint=_INSTEAD
+    )
 
 
 def restore_(call: Call) -> int:
     """Not done: it needs CRIU."""
-    raise Unsupported(f"container {call.words[0]} cannot be restored: this runtime does not drive CRIU")
+    raise Unsupported(
+        f"container {call.words[0]} cannot be restored: this runtime does not drive CRIU", hint=_INSTEAD
+    )

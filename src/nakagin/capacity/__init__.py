@@ -1,0 +1,1 @@
+"""`nakagin capacity`: how many containers of a kind a machine can run, and what ends it. Over the client."""

@@ -1,0 +1,1 @@
+"""A container as text that makes it again: a command line, a Compose file, a Kubernetes manifest, a program."""

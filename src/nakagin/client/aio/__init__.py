@@ -1,0 +1,1 @@
+"""The SDK for asyncio: `running` carries the calls; the other files are made by tools/async-client."""

@@ -1,0 +1,1 @@
+"""Compose: from files to running containers, over the client alone, so that any Docker-compatible engine will do."""

@@ -1,0 +1,167 @@
+"""One look at the engine: what there is of a project. Reads only, decides nothing."""
+
+from __future__ import annotations
+
+from nakagin.compose import labels
+from nakagin.compose.labels import image_name
+from nakagin.errors import NotFound
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from nakagin.client import Client
+    from nakagin.compose.model import Project
+
+    Document = dict[str, Any]
+
+
+class Observed:
+    """A container of the project. `summary` is the engine's own (GET /containers/json).
+
+    `networks`: name → id; `volumes`: target → name of the volume.
+    """
+
+    __slots__ = (
+        "id", "labels", "name", "networks", "number", "oneoff", "service", "state", "summary", "volumes",
+    )  # fmt: skip
+
+    def __init__(
+        self, *, id: str, name: str, service: str, number: int, state: str, oneoff: bool, labels: dict[str, str],
+        networks: dict[str, str], volumes: dict[str, str], summary: Document | None = None,
+    ) -> None:  # fmt: skip
+        self.id = id
+        self.name = name
+        self.service = service
+        self.number = number
+        self.state = state
+        self.oneoff = oneoff
+        self.labels = labels
+        self.networks = networks
+        self.volumes = volumes
+        self.summary = summary or {}
+
+    @property
+    def exit_code(self) -> int | None:
+        """Of one that has ended."""
+        told, _, rest = str(self.summary.get("Status", "")).partition(" (")
+        code = rest.partition(")")[0]
+        return int(code) if told == "Exited" and code.isdecimal() else None
+
+    @property
+    def is_running(self) -> bool:
+        """Whether its process lives."""
+        return self.state in ("running", "paused", "restarting")
+
+
+class Resource:
+    """A network or volume that exists."""
+
+    __slots__ = ("id", "labels", "name")
+
+    def __init__(self, id: str, name: str, labels: dict[str, str]) -> None:
+        self.id = id
+        self.name = name
+        self.labels = labels
+
+
+class State:
+    """What there is. `images`: reference → id, "" where it is missing; `ages`: reference → seconds since then.
+
+    `keeps_time` is false of an engine that starts nothing on a schedule.
+    """
+
+    __slots__ = ("ages", "containers", "images", "keeps_time", "networks", "volumes")
+
+    def __init__(
+        self, *, containers: list[Observed] | None = None, networks: dict[str, Resource] | None = None,
+        volumes: dict[str, Resource] | None = None, images: dict[str, str] | None = None,
+        ages: dict[str, float] | None = None, keeps_time: bool = True,
+    ) -> None:  # fmt: skip
+        self.containers = containers or []
+        self.networks = networks or {}
+        self.volumes = volumes or {}
+        self.images = images or {}
+        self.ages = ages or {}
+        self.keeps_time = keeps_time
+
+    def of(self, service: str) -> list[Observed]:
+        """The containers of a service, by number; no one-off ones."""
+        found = [each for each in self.containers if each.service == service and not each.oneoff]
+        return sorted(found, key=lambda each: each.number)
+
+
+def observe(client: Client, project: Project) -> State:
+    """All of the project, and the images that its services need."""
+    from nakagin.compose.own import has_schedules  # what only looks at containers goes without
+
+    found = client.containers.list(all=True, filters={"label": [f"{labels.PROJECT}={project.name}"]})
+    state = State(
+        containers=sorted((observed(each) for each in found), key=lambda each: (each.service, each.number)),
+        networks={each["Name"]: _resource(each, each["Id"]) for each in client.networks.list()},
+        volumes={each["Name"]: _resource(each, each["Name"]) for each in client.volumes.list()},
+        keeps_time=not has_schedules(project) or _is_ours(client),
+    )
+    observe_images(client, project, state)
+    return state
+
+
+def observe_images(client: Client, project: Project, state: State) -> None:
+    """Look (again) for the images that the services name."""
+    from nakagin.compose.select import build_order
+
+    seen: set[str] = set()
+    for name in build_order(project, list(project.services)):
+        service = project.every_service[name]
+        reference = image_name(project, name, service)
+        if service.provider is not None or reference in seen:
+            continue
+        seen.add(reference)
+        try:
+            found = client.images.get(reference)
+        except NotFound:
+            state.images[reference] = ""
+            continue
+        state.images[reference] = str(found["Id"])
+        if tagged := (found.get("Metadata") or {}).get("LastTagTime"):
+            state.ages[reference] = _age(str(tagged))
+
+
+def _is_ours(client: Client) -> bool:
+    return (client.version().get("Platform") or {}).get("Name") == "Nakagin"
+
+
+def _age(time: str) -> float:
+    import datetime as dt
+
+    try:
+        return (dt.datetime.now(dt.UTC) - dt.datetime.fromisoformat(time)).total_seconds()
+    except (ValueError, TypeError):
+        return 0.0
+
+
+def observed(summary: Document) -> Observed:
+    """A summary of the engine's list as we need it."""
+    found: dict[str, str] = summary.get("Labels") or {}
+    attached = (summary.get("NetworkSettings") or {}).get("Networks") or {}
+    number = found.get(labels.NUMBER, "0")
+    return Observed(
+        id=str(summary["Id"]),
+        name=str((summary.get("Names") or [""])[0]).lstrip("/"),
+        service=found.get(labels.SERVICE, ""),
+        number=int(number) if number.isdecimal() else 0,
+        state=str(summary.get("State", "")),
+        oneoff=found.get(labels.ONEOFF) == "True",
+        labels=found,
+        networks={name: str((each or {}).get("NetworkID", "")) for name, each in attached.items()},
+        volumes={
+            str(each.get("Destination")): str(each.get("Name"))
+            for each in summary.get("Mounts") or []
+            if each.get("Type") == "volume"
+        },
+        summary=summary,
+    )
+
+
+def _resource(document: Document, id: str) -> Resource:
+    return Resource(id, str(document["Name"]), document.get("Labels") or {})

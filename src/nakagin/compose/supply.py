@@ -1,0 +1,98 @@
+"""What a project needs before its containers: images, and what others provide. Pure."""
+
+from __future__ import annotations
+
+import re
+
+from msgspec import Struct
+
+from nakagin.compose.labels import image_name
+from nakagin.compose.model import Project, Service
+from nakagin.compose.observe import State
+from nakagin.compose.plan import BuildImage, FetchModels, Plan, PullImage, RunProvider
+from nakagin.compose.reconcile import ordered
+from nakagin.compose.select import build_order
+from nakagin.errors import NotFound
+
+_MISSING = "the image is not there"
+_SPAN = re.compile(r"(\d+)([wdhms])")
+_SECONDS = {"w": 7 * 86400, "d": 86400, "h": 3600, "m": 60, "s": 1}
+
+
+class Supply(Struct, frozen=True):
+    """What was asked for besides the services' own pull_policy."""
+
+    build: bool = False
+    no_build: bool = False
+    pull: str = ""
+
+
+def plan_images(project: Project, state: State, supply: Supply) -> Plan:
+    """What to build, pull and have provided, all at once but for what needs another. Raises NotFound, Invalid."""
+    plan = Plan()
+    ready: dict[str, int] = {}
+    every = project.every_service
+    for name in build_order(project, list(project.services)):
+        service = every[name]
+        image = image_name(project, name, service)
+        if service.provider is not None or image in ready:
+            continue
+        others = [image_name(project, other, every[other]) for other in service.built_from]
+        after = [ready[other] for other in others if other in ready]
+        ready.update(_supply(plan, name, service, image, state, supply, after))
+    _provide(plan, project)
+    return plan
+
+
+def _provide(plan: Plan, project: Project) -> None:
+    """What programs provide, those first that others of them depend on; then the models."""
+    ready: dict[str, int] = {}
+    for name in ordered(project):
+        service = project.services[name]
+        if service.provider is not None:
+            after = [ready[other] for other in service.depends_on if other in ready]
+            cause = f"the provider {service.provider.type} is asked every time"
+            ready[name] = plan.add(RunProvider(name), cause, after)
+    if project.models:
+        plan.add(FetchModels(tuple(project.models)), "services use them")
+
+
+def _supply(
+    plan: Plan, name: str, service: Service, image: str, state: State, supply: Supply, after: list[int]
+) -> dict[str, int]:
+    there = bool(state.images.get(image))
+    policy = supply.pull or service.pull_policy or "missing"
+    if service.build is not None and not supply.no_build:
+        cause = (
+            "--build was given"
+            if supply.build
+            else "pull_policy is build"
+            if policy == "build"
+            else ""
+            if there
+            else _MISSING
+        )
+        if cause == _MISSING and service.image and policy != "never":
+            action = PullImage(image, name, service.platform, or_build=True)
+            return {image: plan.add(action, f"{cause}; it is built where nobody has it", after)}
+        return {image: plan.add(BuildImage(image, name), cause, after)} if cause else {}
+    if policy == "always":
+        cause = "--pull always was given" if supply.pull else "pull_policy is always"
+        return {image: plan.add(PullImage(image, name, service.platform), cause)}
+    if there:
+        patience = refresh_after(policy)
+        if patience is None or state.ages.get(image, 0.0) < patience:
+            return {}
+        cause = f"pull_policy is {policy}, and it was pulled {state.ages[image] / 3600:.1f} hours ago"
+        return {image: plan.add(PullImage(image, name, service.platform), cause)}
+    if policy == "never":
+        raise NotFound(f"no such image: {image}", hint="its pull_policy is never: pull or build it by hand")
+    return {image: plan.add(PullImage(image, name, service.platform), _MISSING)}
+
+
+def refresh_after(policy: str) -> float | None:
+    """Seconds after which an image is to be pulled again: of daily, weekly and every_1w2d3h; None of all others."""
+    spans = {"daily": "1d", "weekly": "1w"}.get(policy, policy.removeprefix("every_"))
+    if spans == policy:
+        return None
+    return float(sum(int(count) * _SECONDS[unit] for count, unit in _SPAN.findall(spans)))

@@ -1,0 +1,1 @@
+"""The distribution protocol: its client, its server, and who may use them."""

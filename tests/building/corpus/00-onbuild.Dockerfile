@@ -1,0 +1,7 @@
+FROM corpus/busybox
+ARG GREETING=hello
+ONBUILD ARG NAME=nobody
+ONBUILD COPY a.txt /on/
+ONBUILD RUN echo "$NAME" > /on/name
+ONBUILD WORKDIR /on
+ONBUILD ENV BUILT=yes

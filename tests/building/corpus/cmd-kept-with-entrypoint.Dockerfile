@@ -1,0 +1,4 @@
+# DF.cmd.params DF.entrypoint.exec
+FROM corpus/busybox
+CMD ["own"]
+ENTRYPOINT ["/bin/echo"]

@@ -1,0 +1,4 @@
+# DF.form.exec-invalid-json DF.form.exec-single-quotes
+FROM corpus/busybox
+CMD ['single', 'quotes']
+ENTRYPOINT [ "broken", 

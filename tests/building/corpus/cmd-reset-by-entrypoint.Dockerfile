@@ -1,0 +1,3 @@
+# DF.cmd.reset DF.entrypoint.override
+FROM corpus/entry
+ENTRYPOINT ["/bin/cat"]

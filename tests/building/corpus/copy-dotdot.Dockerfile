@@ -1,0 +1,4 @@
+FROM corpus/busybox
+COPY /a.txt /rooted
+COPY dir/../b.txt /inside
+COPY ./dir/./deep//deeper /twisted

@@ -1,0 +1,3 @@
+FROM corpus/busybox
+COPY special /s
+COPY hard /h

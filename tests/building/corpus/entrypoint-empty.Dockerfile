@@ -1,0 +1,3 @@
+FROM corpus/entry
+ENTRYPOINT []
+CMD []

@@ -1,0 +1,4 @@
+# DF.entrypoint.shell
+FROM corpus/busybox
+ENTRYPOINT exec sleep $TIME
+CMD ["ignored"]

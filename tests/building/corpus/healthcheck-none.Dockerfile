@@ -1,0 +1,4 @@
+# DF.health.none DF.health.last
+FROM corpus/entry
+HEALTHCHECK CMD true
+HEALTHCHECK NONE

@@ -1,0 +1,4 @@
+# DF.maintainer
+FROM corpus/busybox
+MAINTAINER Somebody <some@body.example>
+RUN true

@@ -1,0 +1,2 @@
+FROM corpus/onbuild
+RUN cat /on/name > /seen; pwd >> /seen

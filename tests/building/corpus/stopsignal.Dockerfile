@@ -1,0 +1,5 @@
+# DF.stopsignal.name
+FROM corpus/busybox
+ARG SIG=9
+STOPSIGNAL $SIG
+STOPSIGNAL SIGRTMIN+3

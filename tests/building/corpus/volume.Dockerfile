@@ -1,0 +1,6 @@
+# DF.volume.json
+FROM corpus/busybox
+ENV WHERE=/var/where
+VOLUME ["/data", "/with space"]
+VOLUME /plain $WHERE
+VOLUME /data
