@@ -291,8 +291,8 @@ def test_a_file_system_that_has_no_copies(ground: Ground, apart: Path) -> None:
         assert "--folder read-only" in said
         assert "kept.txt" in ground("--folder", "read-only", "--", "ls").stdout
     finally:
-        for each in reversed(mounted):
-            subprocess.run(["umount", each], check=True)
+        for point in reversed(mounted):
+            subprocess.run(["umount", point], check=True)
 
 
 def test_shared_memory_as_the_folder(ground: Ground) -> None:
