@@ -72,6 +72,10 @@ class Picture:
         ends = f'x1="{_n(x1)}" y1="{_n(y1)}" x2="{_n(x2)}" y2="{_n(y2)}"'
         self._parts.append(f'<line {ends} stroke="{colour}" stroke-width="{_n(thickness)}"/>')
 
+    def dot(self, x: float, y: float, radius: float, fill: str) -> None:
+        """A full circle around (x, y)."""
+        self._parts.append(f'<circle cx="{_n(x)}" cy="{_n(y)}" r="{_n(radius)}" fill="{fill}"/>')
+
     def gauge(self, x: float, y: float, radius: float, part: float, fill: str, border: str) -> None:
         """A round window around (x, y) that is filled from below to a `part` from 0 to 1."""
         self._parts.append(
@@ -93,6 +97,12 @@ class Picture:
     def svg(self) -> str:
         """The whole picture as a document."""
         return "\n".join([self._head, *self._parts, "</svg>"]) + "\n"
+
+
+def fitted(words: str, room: float, size: int) -> str:
+    """As much of a line in letters of `size` as has room, with "…" where it is cut; letters are taken for wide ones."""
+    most = int(room / (0.6 * size))
+    return words if len(words) <= most else f"{words[: most - 1]}…"
 
 
 class Bar(NamedTuple):

@@ -268,7 +268,8 @@ def resources(machine: Machine, settings: Settings) -> dict[str, Any]:
 
     {"CPUs": count, "Busy": seconds of all processors since boot, "Load": processes that wanted one (the last minute's
     average), "Memory" | "Disk": {"Total", "Free"} in bytes, "Processes" | "Files" | "Inotify": {"Total", "Free"}
-    counts, "Bandwidth": bits per second of the fastest link, 0 where no link knows its own}.
+    counts, "Bandwidth": bits per second of the fastest link, 0 where no link knows its own, "OOMKills": processes that
+    the kernel killed for memory since boot}.
     """
     memory = {name: int(text.split()[0]) * 1024 for name, text in _table("/proc/meminfo", ":")}
     disk = os.statvfs(settings.data_root)
@@ -287,6 +288,7 @@ def resources(machine: Machine, settings: Settings) -> dict[str, Any]:
         "Files": {"Total": int(most), "Free": int(most) - int(used)},
         "Inotify": {"Total": watchers, "Free": watchers},
         "Bandwidth": max((_speed(name) for name in os.listdir("/sys/class/net") if name != "lo"), default=0),
+        "OOMKills": int(dict(_table("/proc/vmstat", " ")).get("oom_kill", 0)),
     }
 
 

@@ -78,6 +78,7 @@ def test_it_is_shown_to_people() -> None:
     assert lines.endswith("To run more: lower --cpus, or let copies share: an idle one takes none.")
     assert shown("memory", 64 * 1024**2) == "64 MiB"
     assert shown("network", 12.5e6) == "12.5 Mbit/s"
+    assert shown("network", 1e9) == "1,000 Mbit/s"
 
 
 def test_the_picture_is_sound() -> None:

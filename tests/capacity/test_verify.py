@@ -115,6 +115,21 @@ def test_memory(small: ScratchEngine) -> None:
     assert told["Sharing"] == pytest.approx(found["Verified"]["Fits"], rel=0.15), (told, found)
 
 
+def test_memory_that_a_child_takes(small: ScratchEngine) -> None:
+    """The first process of a copy lives on when the kernel ends another one of it."""
+    hog = (
+        "(head -c 30000000 /dev/zero; echo; echo ready >&2; sleep 1000) | tail -c 30000000 & exec sleep 1000"
+    )
+    with (
+        bounds("memory", 390_000_000) as parent,
+        model(small, hog, "--cgroup-parent", parent, "--network", "none") as name,
+    ):
+        told = ask(small, "--like", name, "--window", "500ms", "--budget", "memory=360m")
+        found = ask(small, "--like", name, "--window", "100ms", "--verify", "--settle", "1s")
+    assert found["Verified"]["Ended"] == "memory (the kernel ended a process of a copy)"
+    assert told["Sharing"] == pytest.approx(found["Verified"]["Fits"], rel=0.15), (told, found)
+
+
 def test_processes(small: ScratchEngine) -> None:
     """As many as the kernel lets live below one group, and as many as a budget allows."""
     family = "for i in $(seq 19); do sleep 1000 & done; echo ready; sleep 1000"

@@ -15,7 +15,12 @@ def line(spec: MountSpec) -> str:
     words = [spec.type, spec.source or spec.name or "-", spec.target, "ro" if spec.read_only else "rw"]
     words += [
         word
-        for word, on in (("nocopy", spec.no_copy), ("create", spec.create_source), ("anon", spec.anonymous))
+        for word, on in (
+            ("nocopy", spec.no_copy),
+            ("create", spec.create_source),
+            ("anon", spec.anonymous),
+            ("over", spec.overlay),
+        )
         if on
     ]
     return " ".join([*words, *filter(None, (spec.propagation, *spec.options))])
@@ -27,6 +32,7 @@ def line(spec: MountSpec) -> str:
         ("/a:/b", "bind /a /b rw create rprivate"),
         ("/a/../c/:/b/:ro,z", "bind /c /b ro create rprivate"),
         ("/a:/b:rslave", "bind /a /b rw create rslave"),
+        ("/a:/b:O", "bind /a /b rw over rprivate"),
         ("data:/b", "volume data /b rw"),
         ("data:/b:ro,nocopy", "volume data /b ro nocopy"),
     ],
@@ -36,7 +42,20 @@ def test_v(text: str, expected: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["/a", "/a:", ":/b", "/a:b", "/a:/", "/a:/b:xx", "/a:/b:ro,rw", "v:/b:rshared", "/a:/b:ro:z"]
+    "text",
+    [
+        "/a",
+        "/a:",
+        ":/b",
+        "/a:b",
+        "/a:/",
+        "/a:/b:xx",
+        "/a:/b:ro,rw",
+        "v:/b:rshared",
+        "/a:/b:ro:z",
+        "v:/b:O",
+        "/a:/b:O,z",
+    ],
 )
 def test_bad_v(text: str) -> None:
     with pytest.raises(Invalid, match="invalid volume specification"):

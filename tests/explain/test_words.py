@@ -83,9 +83,19 @@ def test_the_way_to_a_port() -> None:
 def test_the_tower_is_sound_and_has_every_capsule() -> None:
     tree = ET.fromstring(tower.svg("Host <x>", [WEB, ROOT]))
     words = [node.text for node in tree.iter() if node.text]
-    assert {"Host <x>", "web <1>", "root", "door 80→80/tcp", "network back", "network front"} <= set(words)
+    assert {"Host <x>", "web <1>", "root", "door 80→80", "network back", "network front"} <= set(words)
     assert any("32B of 64B" in word for word in words)
     assert any("10B, no limit" in word for word in words)
+    many = WEB._replace(
+        name="n" * 60, ports=tuple(f"{18000 + each}→80/tcp" for each in range(9)), networks=("back",)
+    )
+    tree = ET.fromstring(tower.svg("Host", [many, WEB]))
+    words = [node.text or "" for node in tree.iter()]
+    assert any(each.startswith("nnn") and each.endswith("…") and len(each) < 30 for each in words)
+    assert "door 18000→80 18001→80 and 7 more" not in words, "it would stand out of its capsule"
+    assert "door 18000→80 and 8 more" in words
+    risers = {node.get("stroke") for node in tree.iter() if node.tag.endswith("line")}
+    assert len(risers) == len({"back", "front"}), "each network has its colour"
     info = {"Name": "h", "OperatingSystem": "Debian", "KernelVersion": "6", "NCPU": 2}
     assert "web <1>" in "\n".join(tower.text(info, [WEB, ROOT]))
     assert "no capsule is inhabited" in "\n".join(tower.text(info, []))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from tests.init.projects import PROJECTS, package
+from tests.init.projects import FASTAPI, PROJECTS, package
 
 from nakagin.dockerfile.lint import lint
 from nakagin.dockerfile.stages import read
@@ -141,10 +142,123 @@ def test_bad_input(tmp_path: Path) -> None:
         plan(Folder(str(tmp_path)), Answers(language="cobol"))
     with pytest.raises(NotFound, match="no such folder"):
         Folder(str(tmp_path / "none"))
-    broken = make(
-        tmp_path / "broken", {"pyproject.toml": "[project\n", "package.json": "{", "main.py": "1\n"}
+    broken = make(tmp_path / "broken", {"pyproject.toml": "[project\n", "main.py": "1\n"})
+    with pytest.raises(Invalid, match=r"pyproject.toml is no TOML: .*line 1"):
+        plan(broken, Answers())
+    for text, reason in (
+        ("{,}", "package.json is no JSON: .*line 1"),
+        ("[]", "package.json holds no object"),
+    ):
+        with pytest.raises(Invalid, match=reason):
+            plan(make(tmp_path / "node", {"package.json": text}), Answers())
+
+
+@pytest.mark.parametrize(
+    ("files", "installs"),
+    [
+        (
+            {"requirements/base.txt": "flask\n", "requirements/prod.txt": "-r base.txt\ngunicorn\n",
+             "requirements/dev.txt": "-r base.txt\npytest\n"},
+            "COPY requirements/prod.txt requirements/base.txt ./requirements/\nRUN --mount=type=cache,",
+        ),
+        (
+            {"requirements.txt": "-r reqs/web.txt\n", "reqs/web.txt": "flask\ngunicorn\n-c ../limits.txt\n",
+             "limits.txt": "flask<4\n", "requirements-dev.txt": "pytest\n"},
+            "COPY requirements.txt limits.txt ./\nCOPY reqs/web.txt ./reqs/\n",
+        ),
+        ({"requirements.txt": "flask\ngunicorn\n-e .\n", "setup.py": ""}, "COPY . .\nRUN --mount"),
+        ({}, "pip install flask pillow gunicorn\n"),
+    ],
+)  # fmt: skip
+def test_what_pip_installs(files: dict[str, str], installs: str, tmp_path: Path) -> None:
+    """Also files that include others, lie in a folder, or are not there at all."""
+    source = "import os, json\nfrom flask import Flask\nfrom PIL import Image\nimport local\napp = Flask(__name__)\n"
+    found = plan(make(tmp_path, {"app.py": source, "local.py": "", **files}), Answers())
+    assert found.recipe.framework == "Flask"
+    assert installs in text(found, "Dockerfile")
+    assert bool(found.recipe.notes) == (not files)
+
+
+def test_a_list_that_powershell_wrote(tmp_path: Path) -> None:
+    (tmp_path / "requirements.txt").write_bytes("flask==3\r\ngunicorn\r\n".encode("utf-16"))
+    (tmp_path / "package.json").write_bytes(b"\xef\xbb\xbf{}")
+    folder = make(tmp_path, {"app.py": "from flask import Flask\nweb = Flask(__name__)\n"})
+    assert plan(folder, Answers()).recipe.notes == ()
+    assert folder.json("package.json") == {}
+
+
+def test_several_programs(tmp_path: Path) -> None:
+    """The one that serves is taken, else the first; and who is asked hears of the others."""
+    main = "package main\n"
+    folder = make(
+        tmp_path / "go",
+        {
+            "go.mod": "module x\n",
+            "cmd/a/main.go": main,
+            "cmd/web/main.go": f'{main}http.ListenAndServe(":9090", x)\n',
+        },
     )
-    assert plan(broken, Answers()).recipe.language == "Python"
+    found = plan(folder, Answers())
+    assert "./cmd/web" in text(found, "Dockerfile")
+    assert found.recipe.questions[0].fallback == "cmd/web"
+    folder = make(
+        tmp_path / "py", {f"{each}.py": "if __name__ == '__main__': pass\n" for each in ("send", "get")}
+    )
+    found = plan(folder, Answers(port=0))
+    assert 'CMD ["python", "get.py"]' in text(found, "Dockerfile")
+    assert "send.py" in found.recipe.questions[0].text
+    assert "send.py" in found.recipe.notes[0]
+
+
+def test_a_cargo_workspace(tmp_path: Path) -> None:
+    files = {
+        "Cargo.toml": '[workspace]\nmembers = ["crates/*", "server"]\n',
+        "crates/tool/Cargo.toml": '[package]\nname = "tool"\n', "crates/tool/src/main.rs": "",
+        "crates/lib/Cargo.toml": '[package]\nname = "lib"\n', "crates/lib/src/lib.rs": "",
+        "server/Cargo.toml": '[package]\nname = "server"\n[dependencies]\naxum = "0.8"\n'
+        'sqlx = {version = "0.8", features = ["postgres"]}\n',
+        "server/src/bin/web.rs": 'bind("0.0.0.0:3001")',
+    }  # fmt: skip
+    found = plan(make(tmp_path / "shop", files), Answers())
+    assert "--bin web " in text(found, "Dockerfile")
+    assert (found.recipe.framework, found.recipe.port) == ("axum", 3001)
+    assert [each.product for each in found.services] == ["PostgreSQL"]
+    assert [each.text for each in found.recipe.questions] == ["Which is the program? There are web, tool."]
+    library = {
+        "Cargo.toml": '[package]\nname = "fast"\n',
+        "src/lib.rs": "",
+        "pyproject.toml": "",
+        "fast/__main__.py": "",
+    }
+    assert plan(make(tmp_path / "fast", library), Answers(port=0)).recipe.language == "Python"
+
+
+def test_a_folder_of_projects(tmp_path: Path) -> None:
+    """Nobody gets a Dockerfile that installs nothing: each of them is one by itself."""
+    files = {
+        "backend/requirements.txt": "fastapi\n",
+        "backend/main.py": FASTAPI,
+        "web/package.json": package(),
+    }
+    with pytest.raises(NotFound, match="is no project itself, but holds backend, web") as failure:
+        plan(make(tmp_path / "both", files), Answers())
+    assert failure.value.hint == f"nakagin init {os.path.relpath(tmp_path / 'both/backend')}"
+    workspace = {
+        "package.json": package(workspaces=["packages/*"]),
+        "packages/api/package.json": package(main="x.js"),
+    }
+    with pytest.raises(NotFound, match="but holds packages/api"):
+        plan(make(tmp_path / "workspace", workspace), Answers())
+    with pytest.raises(NotFound, match=r"has \.go files, but no go\.mod"):
+        plan(make(tmp_path / "bare", {"main.go": "package main\n"}), Answers())
+
+
+@pytest.mark.parametrize(
+    ("said", "version"), [("lts/iron", "20"), ("lts/*", "22"), ("v18.2.0", "18"), ("node", "22")]
+)
+def test_a_node_version_by_its_name(said: str, version: str, tmp_path: Path) -> None:
+    folder = make(tmp_path, {"package.json": package(main="x.js"), "x.js": "", ".nvmrc": f"{said}\n"})
+    assert f"ARG NODE_VERSION={version}\n" in text(plan(folder, Answers(port=0)), "Dockerfile")
 
 
 def test_links_do_not_lead_out(tmp_path: Path) -> None:

@@ -42,8 +42,8 @@ def test_a_start_loads_nothing_heavy() -> None:
 def asked(folder: str, mode: str = "overlay") -> dict[str, object]:
     return dict(
         options(
-            folder=folder, mode=mode, user=(1000, 1000, [1000, 5]), masked=["/etc/shadow"], environment={"A": "b"},
-            network="none", memory=0, cpus=0.5, pids=9, tty=False,
+            folder=folder, mode=mode, user=(1000, 1000, [1000, 5]), copied=["/home"], masked=["/etc/shadow"],
+            environment={"A": "b"}, network="none", memory=0, cpus=0.5, pids=9, tty=False,
         )
     )  # fmt: skip
 
@@ -52,16 +52,22 @@ def test_the_folder_as_it_is_wished() -> None:
     assert asked("/work")["rootfs"] == "/:overlay"
     host = asked("/work", "read-only")["host_config"]
     assert isinstance(host, dict)
-    assert host["Binds"] == ["/work:/work:ro"]
+    assert host["Binds"] == ["/home:/home:O", "/work:/work:ro"]
     assert host["GroupAdd"] == ["5"]
     assert "/etc/shadow" in host["MaskedPaths"]
     assert "memory" not in asked("/work")
 
 
 def test_what_is_empty_inside() -> None:
-    assert list(private("/home/me")) == ["/tmp", "/run"]
-    assert list(private("/tmp/x")) == ["/run"]
-    assert list(private("/tmpx")) == ["/tmp", "/run"]
+    assert list(private("/home/me", [])) == ["/tmp", "/run"]
+    assert list(private("/tmp/x", [])) == ["/run"]
+    assert list(private("/tmpx", [])) == ["/tmp", "/run"]
+
+
+def test_a_file_system_of_its_own_in_what_is_empty() -> None:
+    assert list(private("/tmp/x", ["/tmp"])) == ["/run"]
+    assert list(private("/run/user/5/x", ["/home", "/run/user/5"])) == ["/tmp", "/run"]
+    assert list(private("/run/user/5/x", ["/home", "/run"])) == ["/tmp"]
 
 
 def test_few_variables_go_in() -> None:

@@ -217,4 +217,92 @@ def test_bad_input(ground: Ground) -> None:
     assert "exclude each other" in ground("--apply", "--drop", "--", "true", code=1).stderr
     assert "requires at least 1 argument" in ground(code=1).stderr
     ground.folder = Path("/proc")
-    assert "file system of its own" in ground("--", "true", code=1).stderr
+    assert "/proc is the kernel's own (proc)" in ground("--", "true", code=1).stderr
+
+
+@pytest.fixture
+def apart(ground: Ground) -> Iterator[Path]:
+    """The ground on a file system of its own, whose name is no easy one: the folder that it is mounted on."""
+    point = ground.folder / "a disk, 50\\% full"
+    point.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=1770,uid=7,gid=8", "nk-apart", point], check=True)
+    try:
+        (point / "work").mkdir()
+        for name in ("kept.txt", "gone"):
+            (point / "work" / name).write_text("first\nsecond\n")
+        (point / "beside").write_text("x")
+        ground.folder = point / "work"
+        yield point
+    finally:
+        subprocess.run(["umount", point], check=True)
+
+
+def test_a_folder_on_a_file_system_of_its_own(ground: Ground, apart: Path) -> None:
+    """It is a copy as the rest is: seen with its owner, listed, shown, dropped and applied."""
+    script = """
+        stat -c '%a %u %g' ..; cat kept.txt ../beside
+        sed -i s/second/2nd/ kept.txt; ln kept.txt twin; rm gone ../beside; mkdir deep; echo x > deep/new
+    """
+    done = ground.shell(script, "--diff")
+    assert done.stdout.startswith("1770 7 8\nfirst\nsecond\nx")
+    assert "-second\n+2nd\n" in done.stdout
+    told = done.stderr.splitlines()
+    assert told[0] == "sandbox: 6 changes on the copy, none on this machine"
+    assert sorted(told[1:]) == sorted(
+        [
+            f"  changed  {ground.folder}/kept.txt", f"  added    {ground.folder}/twin",
+            f"  deleted  {ground.folder}/gone", f"  deleted  {apart}/beside",
+            f"  added    {ground.folder}/deep", f"  added    {ground.folder}/deep/new",
+        ]
+    )  # fmt: skip
+    assert sorted(os.listdir(ground.folder)) == ["gone", "kept.txt"]
+    assert (ground.folder / "kept.txt").read_text() == "first\nsecond\n"
+
+    ground.shell(script, "--apply")
+    assert sorted(os.listdir(ground.folder)) == ["deep", "kept.txt", "twin"]
+    assert (ground.folder / "kept.txt").read_text() == "first\n2nd\n"
+    assert (ground.folder / "kept.txt").samefile(ground.folder / "twin")
+    assert (ground.folder / "deep" / "new").read_text() == "x\n"
+    assert (apart / "beside").exists()
+    ground("-q", "--everywhere", "--apply", "--", "rm", "../beside")
+    assert not (apart / "beside").exists()
+
+
+def test_a_folder_on_a_file_system_of_its_own_as_it_is(ground: Ground, apart: Path) -> None:
+    ground.shell("echo x > new", "--folder", "read-only", code=1)
+    ground.shell("echo x > new", "--folder", "write")
+    assert (apart / "work" / "new").read_text() == "x\n"
+
+
+def test_a_file_system_that_has_no_copies(ground: Ground, apart: Path) -> None:
+    """An overlay on an overlay is as deep as the kernel goes; but it can be seen."""
+    mounted = []
+    try:
+        for lower in ("work", "second"):
+            upper = "second" if lower == "work" else "third"
+            for each in (upper, f"{upper}-upper", f"{upper}-work"):
+                (apart / each).mkdir()
+            options = f"lowerdir={lower},upperdir={upper}-upper,workdir={upper}-work"
+            subprocess.run(["mount", "-t", "overlay", "-o", options, "nk-deep", upper], cwd=apart, check=True)
+            mounted.append(apart / upper)
+        ground.folder = apart / "third"
+        said = ground("--", "true", code=125).stderr
+        assert f"mount overlay on {apart}/third" in said
+        assert "--folder read-only" in said
+        assert "kept.txt" in ground("--folder", "read-only", "--", "ls").stdout
+    finally:
+        for point in reversed(mounted):
+            subprocess.run(["umount", point], check=True)
+
+
+def test_shared_memory_as_the_folder(ground: Ground) -> None:
+    """It has a place of its own in every container, where nothing that is changed would be told."""
+    with tempfile.TemporaryDirectory(prefix="nk-ground-", dir="/dev/shm") as name:
+        ground.folder = Path(name)
+        (ground.folder / "kept").write_text("x")
+        done = ground.shell("ls; rm kept; echo x > made")
+        assert done.stdout == "kept\n"
+        assert sorted(line.split() for line in done.stderr.splitlines()[1:]) == [
+            ["added", f"{name}/made"], ["deleted", f"{name}/kept"],
+        ]  # fmt: skip
+        assert os.listdir(name) == ["kept"]

@@ -101,6 +101,65 @@ def test_files_of_a_bind_belong_to_the_caller(engine: ScratchEngine, tmp_path: P
     assert (here / "by-seven").stat().st_uid == 1234
 
 
+def test_a_bind_that_is_written_over(engine: ScratchEngine, name: str, tmp_path: Path) -> None:
+    """The source stays as it is; the container has its changes again at its next start, and `diff` tells them."""
+    here = tmp_path / "source"
+    (here / "old").mkdir(parents=True)
+    (here / "old/file").write_text("first\n")
+    (here / "gone").write_text("x")
+    os.chown(here, 1234, 2345)
+    here.chmod(0o2751)
+    script = "stat -c '%u:%g %a' /w; cat /w/*/file /w/new; echo second >> /w/old/file; rm -f /w/gone; echo n > /w/new"
+    engine.docker("create", "--name", name, "-v", f"{here}:/w:O", "busybox", "sh", "-c", script)
+    try:
+        assert engine.docker("cp", f"{name}:/w/old/file", "-").stdout.count("first\n") == 1
+        first = engine.docker("start", "-a", name, check=None).stdout
+        assert first.splitlines() == ["1234:2345 2751", "first"]
+        assert engine.docker("start", "-a", name).stdout.splitlines() == [
+            "1234:2345 2751",
+            "first",
+            "second",
+            "n",
+        ]
+        assert sorted(os.listdir(here)) == ["gone", "old"]
+        assert (here / "old/file").read_text() == "first\n"
+        changes = engine.docker("diff", name).stdout.splitlines()
+        assert changes == ["C /w", "D /w/gone", "A /w/new", "C /w/old", "C /w/old/file"]
+
+        # a look at a stopped container sees it as its processes did, and what is put there stays with it
+        assert engine.docker("cp", f"{name}:/w/new", "-").stdout.count("n\n") == 1
+        (tmp_path / "put").write_text("put\n")
+        engine.docker("cp", str(tmp_path / "put"), f"{name}:/w/new")
+        assert engine.docker("cp", f"{name}:/w/new", "-").stdout.count("put\n") == 1
+        assert not (here / "new").exists()
+        template = "{{range .Mounts}}{{.Type}} {{.Source}} {{.Mode}} {{.RW}}{{end}}"
+        assert inspect(engine, name, template) == f"bind {here} O true"
+    finally:
+        engine.docker("rm", "-f", name)
+
+
+def test_changes_of_a_bind_are_no_part_of_an_image(engine: ScratchEngine, name: str, tmp_path: Path) -> None:
+    engine.docker("run", "--name", name, "-v", f"{tmp_path}:/w:O", "busybox", "touch", "/w/there", "/here")
+    try:
+        engine.docker("commit", name, f"image-{name}")
+        assert engine.docker("run", "--rm", f"image-{name}", "ls", "/w", "/here", check=1).stdout == "/here\n"
+    finally:
+        engine.docker("rm", name)
+        engine.docker("rmi", f"image-{name}")
+
+
+def test_what_cannot_be_written_over(engine: ScratchEngine, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    said = engine.docker("create", "-v", f"{tmp_path}/file:/w:O", "busybox", check=1).stderr
+    assert "is not a folder" in said
+    said = engine.docker("create", "-v", f"{tmp_path}/fil:/w:O", "busybox", check=1).stderr
+    assert "bind source path does not exist" in said
+    said = engine.docker("create", "-v", f"{tmp_path}:/w:O,ro", "busybox", check=1).stderr
+    assert "O goes with no other option" in said
+    said = engine.docker("create", "-v", "volume:/w:O", "busybox", check=1).stderr
+    assert "invalid mode: O" in said
+
+
 def test_a_mistyped_source_is_pointed_out(cli: Cli, engine: ScratchEngine, name: str, tmp_path: Path) -> None:
     (tmp_path / "project/data").mkdir(parents=True)
     done = cli("create", "--name", name, "-v", f"{tmp_path}/projcet/data:/data", "busybox")

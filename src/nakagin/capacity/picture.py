@@ -22,7 +22,7 @@ def shown(factor: str, amount: float) -> str:
     if factor == "cpu":
         return f"{amount:.3g} CPU{'' if amount == 1 else 's'}"
     if factor == "network":
-        return f"{amount / 1e6:.3g} Mbit/s"
+        return f"{amount / 1e6:,.0f} Mbit/s" if amount >= 1e8 else f"{amount / 1e6:.3g} Mbit/s"
     if factor in {"memory", "disk"}:
         for unit in ("B", "KiB", "MiB", "GiB"):
             if amount < 1024:

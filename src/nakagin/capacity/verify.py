@@ -52,6 +52,7 @@ def copies(
     started: list[Container] = []
     taken = Amounts()
     ended = ""
+    killed = _Killed(client)
     try:
         while len(started) < most:
             try:
@@ -63,7 +64,13 @@ def copies(
             try:
                 container.start()
                 taken += demand(container, settle).each
-                ended = _over(taken, budget) or _used_up(client.resources()) or _died(client, started)
+                now = client.resources()
+                ended = (
+                    _over(taken, budget)
+                    or _used_up(now)
+                    or _died(client, started)
+                    or killed.one_of(started, now)
+                )
             except NakaginError as error:
                 ended = _died(client, started) or str(error)
             if ended:
@@ -92,6 +99,23 @@ def _died(client: Client, started: list[Container]) -> str:
             state = container.inspect()["State"]
             return "memory" if state["OOMKilled"] else f"a copy ended with exit code {state['ExitCode']}"
     return ""
+
+
+class _Killed:
+    """Watches for a process that the kernel kills for memory, in a copy that goes on without it."""
+
+    def __init__(self, client: Client) -> None:
+        self._before = client.resources()["OOMKills"]
+
+    def one_of(self, started: list[Container], now: Document) -> str:
+        """What ended it if one of the copies has lost a process; "" where none has.
+
+        The copies are only asked when the machine has killed any: to ask a hundred each time would be most of the work.
+        """
+        before, self._before = self._before, now["OOMKills"]
+        if before == self._before or not any(each.overhead()["OOMKills"] for each in started):
+            return ""
+        return "memory (the kernel ended a process of a copy)"
 
 
 def _over(taken: Amounts, budget: Mapping[str, float]) -> str:

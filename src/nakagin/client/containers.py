@@ -257,7 +257,7 @@ class Container:
         )
 
     def overhead(self) -> Document:
-        """What it costs beside its cgroup: {"Monitor": bytes, "Files": n, "Inotify": n} (Nakagin only)."""
+        """Beside its use: {"Monitor": bytes, "Files": n, "Inotify": n, "OOMKills": n} (Nakagin only)."""
         path = f"/nakagin{self._path('/overhead')}"
         return document(self._session.request("GET", path, versioned=False))
 

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from nakagin.containers import overlays
 from nakagin.containers.request import merge_config
 from nakagin.containers.rootfs import from_folder, layers
 from nakagin.errors import NakaginError, Unsupported
 from nakagin.images.instructions import changed
 from nakagin.spec import gojson
 from nakagin.spec.image import ContainerDefaults
-from nakagin.storage.changes import changes_of
+from nakagin.storage.changes import ADDED, CHANGED, DELETED, changes_of
 from nakagin.storage.diff import layer_tar
 from nakagin.storage.merged import merged_tar
 from nakagin.storage.placeholders import placeholders
@@ -77,7 +78,7 @@ def commit_image(around: Surroundings, record: Container, request: CommitRequest
     name = f"{request.repo}:{request.tag}" if request.tag else request.repo
     return around.images.commit(
         record.image_id or None,
-        changes_tar(around, record),
+        layer_tar(*_own_layer(around, record)),
         defaults=committed_defaults(record.config, request.config, request.changes),
         reference=name if request.repo else None,
         created_by=" ".join((*(record.config.entrypoint or ()), *(record.config.cmd or ()))),
@@ -108,18 +109,34 @@ def export_tar(around: Surroundings, capsule: Capsule, watch: Watch) -> Iterator
 
 
 def changes_tar(around: Surroundings, record: Container) -> Iterator[bytes]:
-    """The tar of what a container changed, deletions as OCI whiteouts. Unsupported on a plain folder."""
-    upper, lower = layers(around, record)
-    return layer_tar(upper, lower, placeholders(upper, lower, FURNITURE))
+    """The tar of what a container changed, deletions as OCI whiteouts; also in binds that are written over.
+
+    Unsupported on a plain folder.
+    """
+    beside = [(over.target, over.upper, [over.source]) for over in overlays.overs(around, record)]
+    return layer_tar(*_own_layer(around, record), beside)
 
 
 def changes(around: Surroundings, record: Container) -> list[dict[str, Any]]:
     """The same as Docker's documents, [{"Path": "/etc/x", "Kind": 0 modified | 1 added | 2 deleted}, ...]."""
+    upper, lower, without = _own_layer(around, record)
+    found = {path: kind for kind, path in changes_of(upper, lower) if os.fsencode(path) not in without}
+    for over in overlays.overs(around, record):
+        inner = changes_of(over.upper, [over.source])
+        found.update((over.target + path, kind) for kind, path in inner)
+        above = over.target if inner else ""
+        while above:
+            found.setdefault(above, CHANGED)
+            above = above.rpartition("/")[0]
+    kinds = {CHANGED: 0, ADDED: 1, DELETED: 2}
+    return [{"Path": path, "Kind": kinds[found[path]]} for path in sorted(found, key=os.fsencode)]
+
+
+def _own_layer(around: Surroundings, record: Container) -> tuple[str, list[str], frozenset[bytes]]:
+    """(the container's upper folder, those below it, what of it is only there to be mounted on)."""
     upper, lower = layers(around, record)
-    hidden = {os.fsdecode(path) for path in placeholders(upper, lower, FURNITURE)}
-    kinds = {"C": 0, "A": 1, "D": 2}
-    found = changes_of(upper, lower)
-    return [{"Path": path, "Kind": kinds[kind]} for kind, path in found if path not in hidden]
+    places = (*FURNITURE, *(spec.target for spec in record.mounts if spec.overlay))
+    return upper, lower, placeholders(upper, lower, places)
 
 
 async def in_threads(pieces: Iterator[bytes], least: int = 1 << 18) -> AsyncIterator[bytes]:

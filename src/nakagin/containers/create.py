@@ -172,6 +172,10 @@ def _check_sources(specs: tuple[MountSpec, ...]) -> None:
                 f'invalid mount config for type "bind": bind source path does not exist: {spec.source}',
                 hint=f"the nearest path that exists is {_alike(spec.source) or _existing(spec.source)[0]}",
             )
+        if spec.overlay and not os.path.isdir(spec.source):
+            raise Invalid(
+                f"{spec.source} cannot be written over: it is not a folder", hint="bind it without O"
+            )
 
 
 def _missing_sources(specs: Iterable[MountSpec]) -> list[str]:

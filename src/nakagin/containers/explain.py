@@ -53,12 +53,12 @@ class Explanations:
         return rehearse(self._shelf, self._around, name, body)
 
     async def overhead(self, reference: str) -> dict[str, Any]:
-        """What a container costs beside what its cgroup counts; see `overhead.overhead`. Conflict: it does not run."""
+        """What no figure of a container's use tells; see `overhead.overhead`. Conflict: it does not run."""
         record = self._shelf.find(reference).record
         require(record, "top")
         group = Group(bundle.cgroup_path(record, self._around.host), self._around.cgroups)
         monitor = facts.parent(record.facts.pid)
-        return await asyncio.to_thread(lambda: overhead.overhead(monitor, group.pids()))
+        return await asyncio.to_thread(lambda: overhead.overhead(monitor, group))
 
 
 def living(around: Surroundings, capsule: Capsule) -> dict[str, Any]:

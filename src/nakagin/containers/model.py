@@ -56,9 +56,10 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class MountSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One mount of a container as settled at its creation; `source` is a host path ("" for tmpfs and images).
 
-    `name` is the volume's, or what the image was called, and `chain` its topmost layer; `options` are tmpfs options as
-    mount(8) takes them; `origin` says who asked for it. `owner` ("uid.gid") is whose the files of a bind are on the
-    machine that are the container's user's inside.
+    `name` is the volume's, or what the image was called, and `chain` its topmost layer; `options` are those of a tmpfs,
+    or of an overlay once it is prepared, as mount(8) takes them; `origin` says who asked for it. `owner` ("uid.gid")
+    is whose the files of a bind are on the machine that are the container's user's inside. `overlay`: a bind that is
+    written over, not into (overlays.py).
     """
 
     type: Literal["bind", "volume", "tmpfs", "image"]
@@ -76,6 +77,7 @@ class MountSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     recursive: bool = True
     recursive_read_only: bool = False
     create_source: bool = False
+    overlay: bool = False
     anonymous: bool = False
     options: tuple[str, ...] = ()
     labels: dict[str, str] = {}

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from nakagin.spec import runtime as oci
 
 _PROPAGATIONS = ("rprivate", "private", "rshared", "shared", "rslave", "slave")
-_MODES = {"rw", "ro", "z", "Z", "nocopy", "cached", "delegated", "consistent", *_PROPAGATIONS}
+_OVERLAY = "O"
+_MODES = {"rw", "ro", "z", "Z", "nocopy", "cached", "delegated", "consistent", _OVERLAY, *_PROPAGATIONS}
 _OWNER = "owner="
 # "me" is the client's to replace; a colon would be one too many.
 _OWNER_FORM = re.compile(r"owner=\d{1,9}\.\d{1,9}")
@@ -48,16 +49,16 @@ def parse_bind(text: str, volume_driver: str = "") -> MountSpec:
     spec = MountSpec(
         type="bind" if source.startswith("/") else "volume", target=target, mode=mode, read_only="ro" in options,
         propagation=next((option for option in options if option in _PROPAGATIONS), ""),
-        no_copy="nocopy" in options, recursive_read_only="ro" in options, owner=owner,
+        no_copy="nocopy" in options, recursive_read_only="ro" in options, owner=owner, overlay=_OVERLAY in options,
     )  # fmt: skip
     if spec.type == "bind":
         return msgspec.structs.replace(
             spec,
             source=posixpath.normpath(source),
-            create_source=True,
+            create_source=not spec.overlay,
             propagation=spec.propagation or "rprivate",
         )
-    if spec.propagation or owner:
+    if spec.propagation or owner or spec.overlay:
         raise Invalid(f"invalid volume specification: '{text}': invalid mode: {mode}")
     return msgspec.structs.replace(spec, name=source, driver=volume_driver or "local", mode=mode or "z")
 
@@ -68,6 +69,8 @@ def _check_modes(text: str, mode: str, options: Sequence[str]) -> None:
     twice = any(sum(option in group for option in options) > 1 for group in groups)
     if unknown or twice:
         raise Invalid(f"invalid volume specification: '{text}': invalid mode: {mode}")
+    if _OVERLAY in options and len(options) > 1:
+        raise Invalid(f"invalid volume specification: '{text}': O goes with no other option")
 
 
 def _check_target(target: str, what: str) -> str:
@@ -339,6 +342,13 @@ def shared_shm_mount(source: str) -> oci.Mount:
 def _user_mount(spec: MountSpec, identity: tuple[int, int]) -> oci.Mount:
     if spec.type == "tmpfs":
         return {"destination": spec.target, "type": "tmpfs", "source": "tmpfs", "options": list(spec.options)}
+    if spec.overlay:
+        return {
+            "destination": spec.target,
+            "type": "overlay",
+            "source": "overlay",
+            "options": list(spec.options),
+        }
     options = ["rbind" if spec.recursive else "bind", spec.propagation or "rprivate"]
     if spec.read_only:
         options.append("rro" if spec.recursive_read_only and spec.recursive else "ro")

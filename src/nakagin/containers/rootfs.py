@@ -7,7 +7,7 @@ import stat
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, TypeVar
 
-from nakagin.containers import rootview, sources
+from nakagin.containers import overlays, rootview, sources
 from nakagin.errors import Unsupported
 from nakagin.kernel import abi, mount, paths
 from nakagin.storage.overlay import options as overlay_options
@@ -80,7 +80,7 @@ def open_to_write(around: Surroundings, record: Container) -> rootview.View:
         found = [{"type": "bind", "source": folder, "destination": "/", "options": []}]
 
     def furnish(root: int) -> None:
-        _furnish(root, record.mounts)
+        _furnish(root, overlays.to_write(around, record))
         if record.host_config.readonly_rootfs:
             mount.set_attributes(root, add=abi.MOUNT_ATTR_RDONLY)
 
@@ -102,7 +102,9 @@ def open_to_read(around: Surroundings, record: Container) -> rootview.View:
     root: oci.Mount = {
         "type": "overlay", "source": "overlay", "destination": "/", "options": [*options, *overlay_options()]
     }  # fmt: skip
-    return rootview.mounted(cwd, [scratch, root], place, lambda root: _furnish(root, record.mounts))
+    return rootview.mounted(
+        cwd, [scratch, root], place, lambda root: _furnish(root, overlays.as_they_are(around, record))
+    )
 
 
 def _place(around: Surroundings) -> str:
@@ -116,6 +118,9 @@ def _furnish(root: int, specs: Iterable[MountSpec]) -> None:
     """Mount what the container has at its places, the deeper ones later."""
     for spec in specs:
         if spec.type in {"tmpfs", "image"} or not os.path.lexists(spec.source):
+            continue
+        if spec.overlay:
+            _furnish_over(root, spec)
             continue
         whole = spec.subpath and os.path.isdir(spec.source)
         source = (
@@ -137,3 +142,12 @@ def _furnish(root: int, specs: Iterable[MountSpec]) -> None:
                 mount.set_attributes(tree, add=abi.MOUNT_ATTR_RDONLY, recursive=recursively)
         finally:
             os.close(tree)
+
+
+def _furnish_over(root: int, spec: MountSpec) -> None:
+    """Mount a bind that is written over; by the old call, whose options may be long."""
+    place = paths.ensure_in_root(root, spec.target)
+    try:
+        mount.mount("overlay", f"/proc/self/fd/{place}", "overlay", 0, ",".join(spec.options))
+    finally:
+        os.close(place)

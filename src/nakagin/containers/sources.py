@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from nakagin.containers import overlays
 from nakagin.errors import Conflict, Invalid, StepFailed
 from nakagin.kernel import abi, mount, namespaces, paths
 
@@ -27,10 +28,13 @@ if TYPE_CHECKING:
 def prepare(around: Surroundings, record: Container) -> tuple[MountSpec, ...]:
     """The container's mounts with the host paths that are to be bound; `release` undoes it. Blocking.
 
-    Raises Invalid (a subpath that is not there), StepFailed.
+    Raises Invalid (a subpath that is not there), StepFailed, OSError.
     """
     found = []
     for number, spec in enumerate(record.mounts):
+        if spec.overlay:
+            found.append(overlays.prepare(around, record, number))
+            continue
         if spec.type == "volume":
             around.volumes.use(spec.name, record.id)
         if spec.type == "image" or spec.subpath:

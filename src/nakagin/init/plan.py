@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from nakagin.errors import Invalid, NotFound, nearest
@@ -31,6 +32,15 @@ _SYNONYMS = {
     "golang": "go", "kotlin": "java", ".net": "dotnet", "c#": "dotnet", "csharp": "dotnet", "node.js": "node",
     "nodejs": "node", "javascript": "node", "typescript": "node", "c++": "c", "cpp": "c", "html": "static",
 }  # fmt: skip
+
+# Sources that need a file beside them → what is missing, and what makes it.
+_UNMADE = {
+    ".go": ("no go.mod", "go mod init NAME makes it"),
+    ".rs": ("no Cargo.toml", "cargo init makes it"),
+    ".c": ("no Makefile or CMakeLists.txt", "write one that builds the program"),
+    ".cpp": ("no Makefile or CMakeLists.txt", "write one that builds the program"),
+    ".java": ("no pom.xml or build.gradle", "mvn or gradle init makes it"),
+}
 
 
 class Plan(NamedTuple):
@@ -68,6 +78,12 @@ def _recipe(folder: Folder, answers: Answers) -> Recipe:
     if found is not None:
         return found
     looked = f"a {wanted} project" if wanted else "a project that init knows"
+    if folder.parts and not wanted:
+        some = ", ".join(folder.parts[:5]) + (" …" if len(folder.parts) > 5 else "")
+        first = os.path.relpath(f"{folder.root}/{folder.parts[0]}")
+        raise NotFound(f"{folder.root} is no project itself, but holds {some}", hint=f"nakagin init {first}")
+    if kind := next((each for each in _UNMADE if folder.ending(each)), ""):
+        raise NotFound(f"{folder.root} has {kind} files, but {_UNMADE[kind][0]}", hint=_UNMADE[kind][1])
     raise NotFound(
         f"{folder.root} does not look like {looked}",
         hint="it knows requirements.txt, pyproject.toml, package.json, go.mod, Cargo.toml, pom.xml, build.gradle, "

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from nakagin.errors import Invalid
 from nakagin.sandbox.secrets import inside
 
@@ -48,6 +46,7 @@ def options(
     folder: str,
     mode: str,
     user: tuple[int, int, Sequence[int]],
+    copied: Sequence[str],
     masked: Sequence[str],
     environment: Mapping[str, str],
     network: str,
@@ -58,8 +57,8 @@ def options(
 ) -> ContainerOptions:
     """The container: the machine's own root, written over; the caller's user; no network, few rights, limits.
 
-    `folder` is the current one (absolute), `mode` one of MODES, `user` (uid, gid, groups); `memory` in bytes, `cpus` in
-    processors, 0 for no limit.
+    `folder` is the current one (absolute), `mode` one of MODES, `copied` the further mount points to be written over,
+    `user` (uid, gid, groups); `memory` in bytes, `cpus` in processors, 0 for no limit.
     """
     uid, gid, groups = user
     host: dict[str, Any] = {
@@ -69,8 +68,10 @@ def options(
         "GroupAdd": [str(each) for each in groups if each != gid],
         "LogConfig": {"Type": "none", "Config": {}},
     }
+    binds = [f"{point}:{point}:O" for point in copied]
     if mode != "overlay":
-        host["Binds"] = [f"{folder}:{folder}:{'ro' if mode == 'read-only' else 'rw'}"]
+        binds.append(f"{folder}:{folder}:{'ro' if mode == 'read-only' else 'rw'}")
+    host["Binds"] = binds
     given: ContainerOptions = {
         "rootfs": "/:overlay",
         "workdir": folder,
@@ -79,7 +80,7 @@ def options(
         "network": network,
         "labels": {LABEL: folder},
         "environment": environment,
-        "tmpfs": private(folder),
+        "tmpfs": private(folder, copied),
         "pids_limit": pids,
         "tty": tty,
         "interactive": True,
@@ -93,9 +94,18 @@ def options(
     return given
 
 
-def private(folder: str) -> dict[str, str]:
-    """The places that are empty inside, with their mount options: none that holds the current folder."""
-    return {place: how for place, how in _PRIVATE.items() if not inside(folder, place)}
+def private(folder: str, copied: Sequence[str]) -> dict[str, str]:
+    """The places that are empty inside, with their mount options: none that holds the current folder.
+
+    Where a file system that is copied lies deeper in such a place, that one is in it and nothing else.
+    """
+    points = [point for point in copied if inside(folder, point)]
+    lowest = max(points, key=len, default="/")
+    return {
+        place: how
+        for place, how in _PRIVATE.items()
+        if not inside(folder, place) or (lowest != place and inside(lowest, place))
+    }
 
 
 def environment(wanted: Sequence[str], caller: Mapping[str, str]) -> dict[str, str]:
@@ -110,12 +120,7 @@ def environment(wanted: Sequence[str], caller: Mapping[str, str]) -> dict[str, s
     return found
 
 
-def check_folder(folder: str, mode: str) -> None:
-    """Invalid where the mode is unknown, or the folder no part of the root file system that is written over."""
+def check_mode(mode: str) -> None:
+    """Invalid where there is no such way to see the current folder."""
     if mode not in MODES:
         raise Invalid(f'invalid folder mode "{mode}"', hint=f"one of: {', '.join(MODES)}")
-    if mode == "overlay" and os.stat(folder).st_dev != os.stat("/").st_dev:
-        raise Invalid(
-            f"{folder} is on a file system of its own, which a sandbox does not copy",
-            hint="--folder read-only or --folder write shows it as it is",
-        )

@@ -31,7 +31,7 @@ def copy_tree(source: int, target: int) -> None:
     Symlinks are copied as they are; several names of one file stay that. File systems that can share blocks do.
     """
     _Copy().folder(source, target)
-    _attributes(source, target)
+    copy_attributes(source, target)
 
 
 class _Copy:
@@ -58,7 +58,7 @@ class _Copy:
             into = os.open(name, _DIRECTORY, dir_fd=target)
             try:
                 self.folder(below, into, top, f"{path}{name}/")
-                _attributes(below, into)
+                copy_attributes(below, into)
             finally:
                 os.close(into)
         finally:
@@ -92,7 +92,7 @@ def _copy_node(source: int, target: int, name: str, status: os.stat_result) -> N
         into = os.open(name, _FILE, 0o600, dir_fd=target)
         try:
             _content(below, into, status.st_size)
-            _attributes(below, into)
+            copy_attributes(below, into)
         finally:
             os.close(into)
     finally:
@@ -132,7 +132,8 @@ def _some(source: int, target: int, at: int, size: int) -> int:
     return os.sendfile(target, source, at, min(size, _PIECE))
 
 
-def _attributes(source: int, target: int) -> None:
+def copy_attributes(source: int, target: int) -> None:
+    """Give the open file or directory `target` the owner, mode, extended attributes and times of `source`."""
     status = os.fstat(source)
     os.fchown(target, status.st_uid, status.st_gid)
     os.fchmod(target, stat.S_IMODE(status.st_mode))

@@ -18,21 +18,28 @@ from nakagin.storage.tree import DEEPEST_PATH
 from nakagin.storage.unpack import OPAQUE_MARK, WHITEOUT
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
 
 def layer_tar(
-    upper: str, lower: Sequence[str] = (), without: Collection[bytes] = frozenset()
+    upper: str,
+    lower: Sequence[str] = (),
+    without: Collection[bytes] = frozenset(),
+    beside: Iterable[tuple[str, str, Sequence[str]]] = (),
 ) -> Iterator[bytes]:
     """The tar of the changes in `upper`, in pieces; `lower` are the folders of the layers below, topmost first.
 
+    `beside` are further ones, each (place in the tar "/data", upper, lower): what is mounted over the first.
     The paths in `without` (b"/etc/hosts") are no changes. A directory that is only there to hold a change is written
     too, as layers have it. Sockets are left out (tar has none). A file that is cut short while it is read is filled
     with zeros.
     """
-    with pinned([os.fsencode(upper)]) as here, Members() as members:
-        for folder in here:
-            yield from _Diff(members, without).folder(folder, b"", [os.fsencode(folder) for folder in lower])
+    with Members() as members:
+        walk = _Diff(members, without)
+        for place, top, under in (("", upper, lower), *beside):
+            with pinned([os.fsencode(top)]) as here:
+                for folder in here:
+                    yield from walk.folder(folder, os.fsencode(place), [os.fsencode(each) for each in under])
     yield END
 
 

@@ -108,6 +108,11 @@ def is_opaque(directory: bytes | str | int) -> bool:
         return False
 
 
+def escaped(path: str) -> str:
+    """A path as it stands in overlayfs's options, where a colon, comma or backslash of its own needs a backslash."""
+    return path.replace("\\", "\\\\").replace(":", "\\:").replace(",", "\\,")
+
+
 def options() -> list[str]:
     """Mount options that switch off what some kernels have on by default.
 

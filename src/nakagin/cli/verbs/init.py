@@ -68,11 +68,12 @@ def _asked(folder: Folder, answers: Answers, found: Plan, *, talk: bool) -> Plan
     from nakagin.init.plan import plan
 
     for question in found.recipe.questions:
-        text = _ask(question) if talk and is_terminal(0) else question.fallback
+        asks = talk and is_terminal(0)
+        text = _ask(question) if asks else question.fallback
         if not text:
-            raise Invalid(
-                f"the folder does not tell: {question.text}", hint=f"say it with --{question.topic}"
-            )
+            raise Invalid(f"{question.text} The folder does not tell", hint=f"say it with --{question.topic}")
+        if not asks:
+            continue  # the recipe has taken it already
         if question.topic == "port" and not text.isdecimal():
             raise Invalid(f'invalid port "{text}"', hint="a number from 1 to 65535, or 0 for none")
         answers = (

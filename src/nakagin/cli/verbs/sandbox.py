@@ -28,6 +28,19 @@ _NOISE = (
 )  # fmt: skip
 
 
+class Noise:
+    """The paths that are no changes worth telling: in `places`, unless on a mount that is `copied` there."""
+
+    def __init__(self, places: Sequence[str], copied: Sequence[str]) -> None:
+        self._places = places
+        self._copied = copied
+
+    def __contains__(self, path: str) -> bool:
+        return any(inside(path, each) for each in self._places) and not any(
+            inside(path, each) for each in self._copied
+        )
+
+
 def sandbox(call: Call) -> int:
     """Run it, tell what it changed; its exit code."""
     options = call.options
@@ -36,7 +49,7 @@ def sandbox(call: Call) -> int:
         raise Invalid(f'invalid format "{options.text("format")}"', hint="text or json")
     if options.on("apply") and options.on("drop"):
         raise Invalid("--apply and --drop exclude each other")
-    container = _container(call, folder)
+    container, copied = _container(call, folder)
     try:
         try:
             code = attach_and_start(
@@ -51,8 +64,12 @@ def sandbox(call: Call) -> int:
             )
         except NakaginError as error:
             complain(f"nakagin sandbox: {explain(error)}")
+            if any(f"mount overlay on {point} " in str(error) for point in copied):
+                complain(
+                    "Its file system has no copies: --folder read-only or --folder write shows it as it is."
+                )
             return start_exit_code(error)
-        _settle(call, container, folder, code)
+        _settle(call, container, folder, copied, code)
         return code
     finally:
         container.remove(force=True)
@@ -62,17 +79,24 @@ def _tty() -> bool:
     return terminal.is_terminal(0) and terminal.is_terminal(1)
 
 
-def _container(call: Call, folder: str) -> Container:
+def _container(call: Call, folder: str) -> tuple[Container, list[str]]:
+    """The sandbox, and the mount points that it has copies of besides `/`."""
     from nakagin.client.requests import container_body
-    from nakagin.sandbox import request, secrets
+    from nakagin.sandbox import filesystems, request, secrets
 
     options = call.options
-    request.check_folder(folder, options.text("folder"))
+    mode = options.text("folder")
+    request.check_mode(mode)
+    masked = secrets.hidden(secrets.accounts(), os.getuid(), [folder], options.many("show"))
+    with open(filesystems.TABLE, encoding="utf-8", errors="surrogateescape") as table:
+        left_out = [*masked, *request.private(folder, [])]
+        copied = filesystems.copied(table, filesystems.mount_at, folder, mode, left_out)
     given = request.options(
         folder=folder,
-        mode=options.text("folder"),
+        mode=mode,
+        copied=copied,
         user=(os.getuid(), os.getgid(), os.getgroups()),
-        masked=secrets.hidden(secrets.accounts(), os.getuid(), [folder], options.many("show")),
+        masked=masked,
         environment=request.environment(options.many("env"), os.environ),
         network=options.text("network"),
         memory=options.number("memory"),
@@ -84,15 +108,15 @@ def _container(call: Call, folder: str) -> Container:
     container, warnings = call.client.containers.create_from(body)
     for each in warnings:
         complain(f"WARNING: {each}")
-    return container
+    return container, copied
 
 
-def _settle(call: Call, container: Container, folder: str, code: int) -> None:
+def _settle(call: Call, container: Container, folder: str, copied: list[str], code: int) -> None:
     """Tell, show, ask, apply: what the flags say."""
     from nakagin.sandbox.request import private
 
     options = call.options
-    noise = (*_NOISE, *private(folder))
+    noise = Noise((*_NOISE, *private(folder, copied)), copied)
     found = _telling(container.changes(), noise)
     inner = [each for each in found if inside(each["Path"], folder)]
     as_json = options.text("format") == "json"
@@ -104,14 +128,14 @@ def _settle(call: Call, container: Container, folder: str, code: int) -> None:
     if options.on("diff") and found:
         from nakagin.sandbox.changes import diff
 
-        for line in diff(container.layer(), lambda path: wanted(path) and not _is_noise(path, noise)):
+        for line in diff(container.layer(), lambda path: wanted(path) and path not in noise):
             say(line)
     left: list[str] = []
     applied = bool(chosen) and _consent(call, len(chosen), folder, everywhere=everywhere)
     if applied:
         from nakagin.sandbox.changes import apply
 
-        left = apply(container.layer(), lambda path: wanted(path) and not _is_noise(path, noise))
+        left = apply(container.layer(), lambda path: wanted(path) and path not in noise)
     done = len(chosen) - len(left) if applied else 0
     if as_json:
         _document(found, code, done, left)
@@ -135,17 +159,11 @@ def _every(_path: str) -> bool:
     return True
 
 
-def _is_noise(path: str, noise: Sequence[str]) -> bool:
-    return any(inside(path, each) for each in noise)
-
-
-def _telling(changes: Documents, noise: Sequence[str]) -> Documents:
+def _telling(changes: Documents, noise: Noise) -> Documents:
     """The changes worth telling: not what a start leaves, not a folder that is only above another change."""
     above = {each["Path"].rpartition("/")[0] for each in changes}
     return [
-        each
-        for each in changes
-        if not _is_noise(each["Path"], noise) and (each["Kind"] or each["Path"] not in above)
+        each for each in changes if each["Path"] not in noise and (each["Kind"] or each["Path"] not in above)
     ]
 
 

@@ -229,7 +229,7 @@ class Container(Facade[sync.Container]):
         return found
 
     async def overhead(self) -> Document:
-        """What it costs beside its cgroup: {"Monitor": bytes, "Files": n, "Inotify": n} (Nakagin only)."""
+        """Beside its use: {"Monitor": bytes, "Files": n, "Inotify": n, "OOMKills": n} (Nakagin only)."""
         found: Document = await self._call(self._sync.overhead)
         return found
 

@@ -89,7 +89,7 @@ def recipe(folder: Folder, answers: Answers) -> Recipe | None:
                 if program
                 else ()
             ),
-            *port_facts,
+            *(port_facts if port else ()),
         ),
         questions=(*questions, *(port_questions if serves else ())),
         ignore=("build", "**/*.o", "**/*.a", "**/*.so", "CMakeCache.txt", "CMakeFiles"),

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from nakagin.init.model import Answers
 
 USUAL = "1.24"
+_SERVES = r"ListenAndServe|net\.Listen|\.Run\(|\.Start\("
 FRAMEWORKS = {
     "github.com/gin-gonic/gin": "Gin", "github.com/labstack/echo": "Echo", "github.com/gofiber/fiber": "Fiber",
     "github.com/go-chi/chi": "chi", "github.com/gorilla/mux": "Gorilla",
@@ -34,15 +35,14 @@ def recipe(folder: Folder, answers: Answers) -> Recipe | None:
         (FRAMEWORKS[each] for each in FRAMEWORKS if any(name.startswith(each) for name in requirements)), ""
     )
     sources = folder.ending(".go")
-    mains = [each.path.rpartition("/")[0] or "." for each in folder.search(r"^package main$", sources)]
-    mains = list(dict.fromkeys(mains))
+    mains = _mains(folder, sources)
     questions = (
         ()
         if len(mains) == 1
         else (Question("command", "Which package is the program? (a folder)", next(iter(mains), ".")),)
     )
     package = answers.command or next(iter(mains), ".")
-    serves = bool(folder.first(r"ListenAndServe|net\.Listen|\.Run\(|\.Start\(", sources))
+    serves = bool(folder.first(_SERVES, sources))
     port, port_facts, port_questions = ports.port(
         folder, answers, "compiled", sources, 8080 if framework or serves else 0
     )
@@ -68,7 +68,7 @@ def recipe(folder: Folder, answers: Answers) -> Recipe | None:
         tool="go modules",
         facts=(
             Fact("version", version, "you" if answers.version else hit.place if hit else "the usual one"),
-            Fact("program", package, "you" if answers.command else "package main"),
+            Fact("program", package, "you" if answers.command else _source(mains)),
             *((Fact("framework", framework, "go.mod"),) if framework else ()),
             *port_facts,
         ),
@@ -76,6 +76,17 @@ def recipe(folder: Folder, answers: Answers) -> Recipe | None:
         ignore=("bin", "*.test", "*.out"),
         dependencies=requirements,
     )
+
+
+def _mains(folder: Folder, sources: tuple[str, ...]) -> list[str]:
+    """The folders of main packages ("." is the top one): first what listens, as it is what people put there."""
+    found = [each.path.rpartition("/")[0] or "." for each in folder.search(r"^package main$", sources)]
+    serving = {each.path.rpartition("/")[0] or "." for each in folder.search(_SERVES, sources)}
+    return sorted(dict.fromkeys(found), key=lambda each: each not in serving)
+
+
+def _source(mains: list[str]) -> str:
+    return f"the first of {', '.join(mains)}" if len(mains) > 1 else "package main"
 
 
 def _package(folder: str) -> str:

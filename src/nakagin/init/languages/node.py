@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 KNOWN = ("16", "18", "20", "22", "24")
 USUAL = "22"
+# the names of releases with long support, as .nvmrc has them
+LTS = {"gallium": "16", "hydrogen": "18", "iron": "20", "jod": "22", "krypton": "24"}
 IGNORE = ("**/node_modules", "npm-debug.log*", "dist", "build", ".next", "coverage", ".eslintcache")
 SOURCES = (".js", ".mjs", ".cjs", ".ts", ".mts")
 SERVERS = {
@@ -29,13 +31,9 @@ BUNDLERS = {"vite": "Vite", "react-scripts": "Create React App", "@angular/cli":
 
 def recipe(folder: Folder, answers: Answers) -> Recipe | None:
     """What a Node.js project needs, None where this is none."""
-    text = folder.text("package.json")
-    if not text:
+    if not folder.has("package.json"):
         return None
-    try:
-        package = json.loads(text)
-    except ValueError:
-        package = {}
+    package = folder.json("package.json")
     dependencies = dict.fromkeys(package.get("dependencies", {}), "package.json")
     development = package.get("devDependencies", {})
     tool = _tool(folder, package)
@@ -47,9 +45,9 @@ def recipe(folder: Folder, answers: Answers) -> Recipe | None:
     if bundler and not framework and "build" in scripts and not answers.command:
         return _site(folder, answers, tool, version, bundler, facts)
     words, source = _command(folder, answers, package, framework)
-    questions = (
-        () if words else (Question("command", "How is the program started? (words of its command)", ""),)
-    )
+    if not words and (package.get("workspaces") or folder.has("pnpm-workspace.yaml", "lerna.json")):
+        return None  # it holds the projects, and is none
+    questions = () if words else (Question("command", "How is the program started?", ""),)
     usual = 3000 if framework else 0
     sources = folder.ending(*SOURCES)
     port, port_facts, port_questions = ports.port(
@@ -93,8 +91,9 @@ def _version(folder: Folder, answers: Answers, package: dict[str, Any]) -> tuple
     if answers.version:
         return answers.version, Fact("version", answers.version, "you")
     for name in (".nvmrc", ".node-version"):
-        if version := versions.exact(folder.text(name), 1):
-            return version, Fact("version", version, name)
+        text = folder.text(name).strip()
+        if version := versions.exact(text, 1) or LTS.get(text.removeprefix("lts/").lower(), ""):
+            return version, Fact("version", version, f"{name} ({text})" if text.startswith("lts/") else name)
     if version := versions.exact(str(package.get("volta", {}).get("node", "")), 1):
         return version, Fact("version", version, "package.json (volta)")
     wanted = str(package.get("engines", {}).get("node", ""))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 from nakagin.init import debian, health, versions
@@ -34,10 +33,7 @@ def recipe(folder: Folder, answers: Answers) -> Recipe | None:
     pages = folder.has("index.php", "public/index.php")
     if not composer and not pages:
         return None
-    try:
-        manifest = json.loads(folder.text("composer.json") or "{}")
-    except ValueError:
-        manifest = {}
+    manifest = folder.json("composer.json")
     wanted = manifest.get("require", {})
     constraint = str(wanted.get("php", ""))
     version = answers.version or versions.newest(KNOWN, constraint, USUAL)
@@ -50,6 +46,11 @@ def recipe(folder: Folder, answers: Answers) -> Recipe | None:
     packages = " ".join(dict.fromkeys(package for _, package in chosen if package))
     install = debian.install(packages) + "\n" if packages else ""
     compiled = f"RUN docker-php-ext-install {' '.join(name for name, _ in chosen)}\n" if chosen else ""
+    turned = (
+        f"sed -ri 's!/var/www/html!{root}!' /etc/apache2/sites-available/*.conf \\\n    && "
+        if root != "/var/www/html"
+        else ""
+    )
     vendor = (
         "FROM composer:2 AS vendor\n"
         "WORKDIR /app\n"
@@ -64,8 +65,7 @@ def recipe(folder: Folder, answers: Answers) -> Recipe | None:
         f"ARG PHP_VERSION={version}\n\n{vendor}"
         "FROM php:${PHP_VERSION}-apache-bookworm\n"
         f"{install}{compiled}"
-        f"RUN sed -ri 's!/var/www/html!{root}!' /etc/apache2/sites-available/*.conf \\\n"
-        f"    && sed -ri 's/^Listen 80$/Listen {port}/; s/:80>/:{port}>/' \\\n"
+        f"RUN {turned}sed -ri 's/^Listen 80$/Listen {port}/; s/:80>/:{port}>/' \\\n"
         "       /etc/apache2/ports.conf /etc/apache2/sites-available/*.conf \\\n"
         "    && a2enmod rewrite\n"
         "WORKDIR /var/www/html\n"

@@ -5,20 +5,20 @@ from __future__ import annotations
 import configparser
 import json
 import re
-import tomllib
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from nakagin.init import debian, health, ports, versions
+from nakagin.init import debian, health, imports, ports, requirements, versions
 from nakagin.init.model import Fact, Question, Recipe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from nakagin.init.folder import Folder
     from nakagin.init.model import Answers
 
 KNOWN = ("3.9", "3.10", "3.11", "3.12", "3.13", "3.14")
 USUAL = "3.13"
+_MOST_OTHERS = 5
 IGNORE = (
     "**/__pycache__",
     "**/*.py[cod]",
@@ -41,43 +41,51 @@ _NAME = re.compile(r"^\s*([A-Za-z0-9][A-Za-z0-9._-]*)\s*(?:\[([^\]]*)\])?")
 
 
 class _Start(NamedTuple):
-    """How the program is started: the framework, its command (words), the port that is usual, and where it was seen."""
+    """How the program is started: the framework, its command (words), the port that is usual, where it was seen.
+
+    `extra` is a package that the command needs and nobody asked for; `others` are files that could be the program too.
+    """
 
     framework: str
     words: tuple[str, ...]
     usual: int
     source: str
     extra: str = ""
+    others: tuple[str, ...] = ()
 
 
 def recipe(folder: Folder, answers: Answers) -> Recipe | None:
     """What a Python project needs, None where this is none."""
     sources = folder.ending(".py")
-    manifest = folder.has(
-        "pyproject.toml", "requirements.txt", "Pipfile", "setup.py", "setup.cfg", "manage.py"
+    listed = folder.has("uv.lock", "poetry.lock", "Pipfile") or requirements.chosen(folder)
+    manifest = listed or folder.has("pyproject.toml", "setup.py", "setup.cfg")
+    # A script or two do not make a project of another kind a Python one, nor what lies in a project further down.
+    other = not answers.language and (
+        folder.has("package.json", "CMakeLists.txt", "index.html") or folder.parts
     )
-    # A script or two do not make a project of another kind a Python one.
-    other = not answers.language and folder.has("package.json", "CMakeLists.txt", "index.html")
-    if not manifest and (not sources or other):
+    if not manifest and (not sources or (other and not folder.has("manage.py"))):
         return None
     tool = _tool(folder)
-    dependencies = _dependencies(folder)
+    imported = {} if manifest else imports.packages(folder, sources)
+    dependencies = _dependencies(folder) or imported
     version, version_fact = _version(folder, answers)
     start = _start(folder, dependencies, sources)
     questions = []
     words = tuple(answers.command.split()) or start.words
     if not words:
-        questions.append(Question("command", "How is the program started? (words of its command)", ""))
+        questions.append(Question("command", "How is the program started?", ""))
+    elif start.others and not answers.command:
+        text = f"How is the program started? There is also {', '.join(start.others)}."
+        questions.append(Question("command", text, " ".join(words)))
+    further = [*imported, *([start.extra] if start.extra else [])]
     framework_file = start.source.partition(":")[0]
     looked = tuple(dict.fromkeys(each for each in (framework_file, *sources) if each))
     port, port_facts, port_questions = ports.port(folder, answers, "python", looked, start.usual)
     words = tuple(word.replace("{port}", str(port or start.usual)) for word in words)
     facts = (
-        Fact(
-            "dependencies",
-            tool,
-            folder.has("uv.lock", "poetry.lock", "Pipfile", "requirements.txt") or manifest,
-        ),
+        Fact("dependencies", tool, listed or manifest)
+        if manifest
+        else Fact("dependencies", ", ".join(imported) or "none", "what is imported" if imported else ""),
         *version_fact,
         *((Fact("framework", start.framework, start.source),) if start.framework else ()),
         *((Fact("command", " ".join(words), "you" if answers.command else start.source),) if words else ()),
@@ -86,7 +94,7 @@ def recipe(folder: Folder, answers: Answers) -> Recipe | None:
     check = health.python(port, health.path(folder, sources)) if port else ""
     return Recipe(
         "Python",
-        _dockerfile(folder, tool, version, dependencies, words, port, check, start.extra),
+        _dockerfile(folder, tool, version, dependencies, words, port, check, further),
         port,
         framework=start.framework,
         tool=tool,
@@ -94,20 +102,24 @@ def recipe(folder: Folder, answers: Answers) -> Recipe | None:
         questions=(*questions, *port_questions),
         ignore=IGNORE,
         dependencies=dependencies,
-        notes=_notes(start),
+        notes=tuple(_notes(imported, start)),
     )
 
 
-def _notes(start: _Start) -> tuple[str, ...]:
-    if not start.extra:
-        return ()
-    return (
-        f"{start.extra} is not among the dependencies: the Dockerfile adds it. Better add it to them yourself.",
-    )
+def _notes(imported: dict[str, str], start: _Start) -> Iterator[str]:
+    if imported:
+        yield (
+            "There is no requirements.txt: the Dockerfile installs what the sources import. "
+            "Better write one, with versions."
+        )
+    elif start.extra:
+        yield f"{start.extra} is not among the dependencies: the Dockerfile adds it. Better add it to them yourself."
+    if start.others:
+        yield f"{', '.join(start.others)} can be started too: --command says what it shall be."
 
 
 def _tool(folder: Folder) -> str:
-    project = _toml(folder, "pyproject.toml")
+    project = folder.toml("pyproject.toml")
     if folder.has("uv.lock"):
         return "uv"
     if folder.has("poetry.lock") or "poetry" in project.get("tool", {}):
@@ -117,35 +129,27 @@ def _tool(folder: Folder) -> str:
     return "pip"
 
 
-def _toml(folder: Folder, name: str) -> dict[str, Any]:
-    try:
-        return tomllib.loads(folder.text(name))
-    except tomllib.TOMLDecodeError:
-        return {}
-
-
 def _dependencies(folder: Folder) -> dict[str, str]:
     """Normalized name → the file that asks for it; extras as "name[extra]" beside it."""
     found: dict[str, str] = {}
 
-    def take(requirements: Iterable[str], source: str) -> None:
-        for line in requirements:
-            if (match := _NAME.match(line)) and not line.lstrip().startswith("-"):
+    def take(wanted: Iterable[str], source: str) -> None:
+        for line in wanted:
+            if match := _NAME.match(line):
                 name = re.sub(r"[-_.]+", "-", match[1]).lower()
                 found.setdefault(name, source)
                 for extra in filter(None, re.split(r"\s*,\s*", match[2] or "")):
                     found.setdefault(f"{name}[{extra.lower()}]", source)
 
-    for path in folder.ending(".txt"):
-        if "requirements" in path and not re.search(r"dev|test|lint|docs", path):
-            take(folder.text(path).splitlines(), path)
-    project = _toml(folder, "pyproject.toml")
+    for line, path in requirements.lines(folder, requirements.chosen(folder)):
+        take([line], path)
+    project = folder.toml("pyproject.toml")
     take(project.get("project", {}).get("dependencies", ()), "pyproject.toml")
     poetry = project.get("tool", {}).get("poetry", {}).get("dependencies", {})
     for name, wanted in poetry.items():
         extras = wanted.get("extras", ()) if isinstance(wanted, dict) else ()
         take([f"{name}[{','.join(extras)}]" if extras else name], "pyproject.toml")
-    for name, wanted in _toml(folder, "Pipfile").get("packages", {}).items():
+    for name, wanted in folder.toml("Pipfile").get("packages", {}).items():
         extras = wanted.get("extras", ()) if isinstance(wanted, dict) else ()
         take([f"{name}[{','.join(extras)}]" if extras else name], "Pipfile")
     setup = configparser.ConfigParser(strict=False, interpolation=None)
@@ -166,9 +170,9 @@ def _version(folder: Folder, answers: Answers) -> tuple[str, tuple[Fact, ...]]:
     for name in (".python-version", "runtime.txt"):
         if version := versions.exact(folder.text(name), 2):
             return version, (Fact("version", version, name),)
-    if version := str(_toml(folder, "Pipfile").get("requires", {}).get("python_version", "")):
+    if version := str(folder.toml("Pipfile").get("requires", {}).get("python_version", "")):
         return version, (Fact("version", version, "Pipfile"),)
-    project = _toml(folder, "pyproject.toml")
+    project = folder.toml("pyproject.toml")
     wanted = str(
         project.get("project", {}).get("requires-python")
         or project.get("tool", {}).get("poetry", {}).get("dependencies", {}).get("python")
@@ -242,14 +246,9 @@ def _streamlit(folder: Folder, dependencies: dict[str, str], sources: tuple[str,
 
 
 def _plain(folder: Folder, sources: tuple[str, ...]) -> _Start:
-    project = _toml(folder, "pyproject.toml")
-    scripts = (
-        project.get("project", {}).get("scripts")
-        or project.get("tool", {}).get("poetry", {}).get("scripts")
-        or {}
-    )
-    if scripts:
-        return _Start("", (next(iter(scripts)),), 0, "pyproject.toml")
+    name, source = _script(folder)
+    if name:
+        return _Start("", (name,), 0, source)
     package = next((path for path in sources if path.endswith("/__main__.py")), "")
     if package:
         module = _module(package).removesuffix(".__main__")
@@ -257,12 +256,31 @@ def _plain(folder: Folder, sources: tuple[str, ...]) -> _Start:
     usual = folder.has("main.py", "app.py", "server.py", "run.py", "bot.py", "__main__.py")
     if usual:
         return _Start("", ("python", usual), 0, usual)
-    guarded = folder.first(
-        r"^if __name__ == [\"']__main__[\"']", (each for each in sources if each != "setup.py")
+    guarded = list(
+        folder.search(r"^if __name__ == [\"']__main__[\"']", (each for each in sources if each != "setup.py"))
     )
     if guarded:
-        return _Start("", ("python", guarded.path), 0, guarded.place)
+        first, *others = guarded
+        return _Start(
+            "",
+            ("python", first.path),
+            0,
+            first.place,
+            others=tuple(each.path for each in others[:_MOST_OTHERS]),
+        )
     return _Start("", (), 0, "")
+
+
+def _script(folder: Folder) -> tuple[str, str]:
+    """The first command that the project brings when it is installed, and the file that says so."""
+    project = folder.toml("pyproject.toml")
+    scripts = project.get("project", {}).get("scripts") or project.get("tool", {}).get("poetry", {}).get(
+        "scripts"
+    )
+    if scripts:
+        return next(iter(scripts)), "pyproject.toml"
+    hit = folder.first(r"console_scripts[\"']?\s*[:=]\s*\[?\s*[\"']?([\w.-]+)\s*=", ("setup.py", "setup.cfg"))
+    return (hit.match[1], hit.place) if hit else ("", "")
 
 
 def _module(path: str) -> str:
@@ -278,7 +296,7 @@ def _dockerfile(
     words: tuple[str, ...],
     port: int,
     check: str,
-    extra: str,
+    further: list[str],
 ) -> str:
     system = [SYSTEM[name] for name in sorted(SYSTEM.keys() & dependencies.keys())]
     compilers = sorted({word for build, _ in system for word in build.split()})
@@ -295,7 +313,7 @@ def _dockerfile(
         "RUN python -m venv /opt/venv",
         "ENV PATH=/opt/venv/bin:$PATH VIRTUAL_ENV=/opt/venv",
         *_install(folder, tool),
-        *([_pip(f"pip install {extra}")] if extra else []),
+        *([_pip(f"pip install {' '.join(further)}")] if further else []),
         "",
         "FROM python:${PYTHON_VERSION}-slim-bookworm",
         f"ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PYTHONPATH={source_path}",
@@ -351,8 +369,10 @@ def _install(folder: Folder, tool: str) -> list[str]:
             "ENV PIPENV_VERBOSITY=-1",
             _pip(f"/opt/pipenv/bin/pipenv install {'--deploy' if lock else '--skip-lock'}"),
         ]
-    if requirements := next((each for each in folder.ending("requirements.txt") if "/" not in each), ""):
-        return [f"COPY {requirements} ./", _pip(f"pip install -r {requirements}")]
+    if path := requirements.chosen(folder):
+        whole = requirements.is_local(folder, path)
+        copies = ["COPY . ."] if whole else requirements.copies(requirements.drawn_in(folder, path))
+        return [*copies, _pip(f"pip install -r {path}")]
     if folder.has("pyproject.toml", "setup.py", "setup.cfg"):
         return ["COPY . .", _pip("pip install .")]
     return []
@@ -360,11 +380,8 @@ def _install(folder: Folder, tool: str) -> list[str]:
 
 def _self(folder: Folder, tool: str) -> list[str]:
     """A project that has commands of its own is installed, without its dependencies."""
-    project = _toml(folder, "pyproject.toml")
-    scripts = project.get("project", {}).get("scripts") or project.get("tool", {}).get("poetry", {}).get(
-        "scripts"
-    )
-    installed = tool == "pip" and not folder.has("requirements.txt")
-    if not scripts or installed:
+    name, _ = _script(folder)
+    installed = tool == "pip" and not requirements.chosen(folder)
+    if not name or installed:
         return []
     return [_pip("/opt/venv/bin/python -m pip install --no-deps .")]
