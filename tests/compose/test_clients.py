@@ -331,9 +331,89 @@ services:
     stack.ours("up", "-d", extra={"SECONDS_TO_LIVE": "600"})
     before = stack.engine.docker("inspect", "-f", "{{.Id}}", f"{stack.name}-web-1").stdout
     told = stack.ours("up", "-d", code=1, extra={"SECONDS_TO_LIVE": "601"})
-    assert "the update was rolled back: container" in told
+    assert "the update of web was rolled back: container" in told
     assert stack.states() == {"web-1": "running"}
     assert stack.engine.docker("inspect", "-f", "{{.Id}}", f"{stack.name}-web-1").stdout == before
+
+
+FAILING = """
+services:
+  web:
+    image: busybox
+    command: sh -c '${COMMAND}'
+    stop_signal: SIGKILL
+    scale: 2
+    network_mode: none
+    x-nakagin-ready: {log: here, timeout: 2m}
+    deploy: {update_config: ACTION}
+"""
+
+
+def _ids(stack: Stack) -> dict[str, str]:
+    told = stack.engine.docker(
+        "ps",
+        "--no-trunc",
+        "-f",
+        f"label=com.docker.compose.project={stack.name}",
+        "--format",
+        "{{.Names}} {{.ID}}",
+    )
+    return dict(line.split() for line in told.stdout.splitlines())
+
+
+def test_all_replicas_go_back_where_one_does_not_become_ready(stack: Stack) -> None:
+    """They were stopped first, and the first of them had been replaced already."""
+    (stack.home / "compose.yaml").write_text(FAILING.replace("ACTION", "{failure_action: rollback}"))
+    stack.ours("up", "-d", extra={"COMMAND": "echo here; exec sleep 600"})
+    before = _ids(stack)
+    assert len(before) == 2
+    second_fails = "mkdir /first/taken 2>/dev/null && echo here && exec sleep 600; exit 3"
+    (stack.home / "first").mkdir()
+    text = (stack.home / "compose.yaml").read_text() + '    volumes: ["./first:/first"]\n'
+    (stack.home / "compose.yaml").write_text(text)
+    told = stack.ours("up", "-d", code=1, extra={"COMMAND": second_fails})
+    assert f"the update of web was rolled back: container {stack.name}-web-2 exited (3)" in told
+    assert _ids(stack) == before, "the old ones run, and nothing else"
+    assert stack.states() == {"web-1": "running", "web-2": "running"}
+
+
+def test_an_update_goes_on_past_failures_where_it_may(stack: Stack) -> None:
+    (stack.home / "compose.yaml").write_text(FAILING.replace("ACTION", "{failure_action: continue}"))
+    stack.ours("up", "-d", extra={"COMMAND": "echo here; exec sleep 600"})
+    told = stack.ours("up", "-d", extra={"COMMAND": "exit 3"})
+    assert told.count("exited (3)") == 2
+    assert stack.states() == {"web-1": "exited", "web-2": "exited"}
+
+
+def test_an_update_that_fails_while_it_is_monitored_is_one_that_failed(stack: Stack) -> None:
+    (stack.home / "tell").mkdir()
+    text = """
+services:
+  web:
+    image: busybox
+    command: sh -c '${COMMAND}'
+    stop_signal: SIGKILL
+    volumes: ["./tell:/tell"]
+    deploy: {update_config: {failure_action: rollback, monitor: 2m}}
+"""
+    (stack.home / "compose.yaml").write_text(text)
+    stack.ours("up", "-d", extra={"COMMAND": "exec sleep 600"})
+    before = _ids(stack)
+    fails = "touch /tell/began; until test -e /tell/end; do sleep 0.1; done; exit 4"
+    process = subprocess.Popen(
+        stack.engine.nakagin_argv("compose", "--progress", "plain", "up", "-d"), cwd=stack.home, text=True,
+        env=stack.engine.environment({"COMMAND": fails}), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    try:
+        await_until((stack.home / "tell" / "began").exists, "the new one to run")
+        (stack.home / "tell" / "end").touch()
+        told, _ = process.communicate(timeout=110)
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == 1
+    assert f"the update of web was rolled back: container {stack.name}-web-1 exited (4)" in told
+    assert _ids(stack) == before
 
 
 def test_on_a_terminal_a_key_leaves_it_running(stack: Stack) -> None:
