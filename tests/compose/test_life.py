@@ -218,6 +218,41 @@ def test_build_scale_and_pull(stack: Stack) -> None:
     stack.ours("-f", "built.yaml", "down", "-t", "0", "--rmi", "all")
 
 
+MEET = """FROM busybox
+ARG ME OTHER
+RUN --mount=type=cache,id=NAME,target=/m touch /m/$ME; for n in $(seq 600); do \\
+    test -e /m/$OTHER && exit; sleep 0.1; done; exit 1
+"""
+
+
+def test_services_are_built_at_the_same_time(stack: Stack) -> None:
+    """Each waits for the other."""
+    (stack.home / "Meet").write_text(MEET.replace("NAME", stack.name))
+    build = "build: {context: ., dockerfile: Meet, args: {ME: %s, OTHER: %s}}"
+    (stack.home / "meet.yaml").write_text(
+        f"name: {stack.name}\nservices:\n  one: {{{build % ('a', 'b')}}}\n  two: {{{build % ('b', 'a')}}}\n"
+    )
+    try:
+        told = stack.ours("-f", "meet.yaml", "build")
+        assert "[one 3/3] RUN" in told
+        assert "[two 3/3] RUN" in told
+        assert told.count("Successfully tagged") == 2
+    finally:
+        stack.engine.docker("rmi", "-f", f"{stack.name}-one", f"{stack.name}-two", check=None)
+
+
+def test_a_build_that_fails_shows_its_last_words(stack: Stack) -> None:
+    (stack.home / "fail.yaml").write_text(
+        f"name: {stack.name}\nservices:\n  web:\n    build:\n"
+        '      dockerfile_inline: "FROM busybox\\nRUN echo so it goes; exit 3"\n'
+    )
+    for words in (["build"], ["up", "-d"], ["up", "-d", "--quiet-build"]):
+        told = stack.ours("-f", "fail.yaml", *words, code=1)
+        assert "   so it goes\n------" in told
+        assert ">>> RUN echo so it goes; exit 3" in told
+    assert stack.ours("-f", "fail.yaml", "build", "--dry-run") == "DRY-RUN MODE - build web\n"
+
+
 BUILT = """
 services:
   top:

@@ -18,8 +18,8 @@ from nakagin.compose.mounts import copied_files
 from nakagin.compose.observe import Observed, Resource, State
 from nakagin.compose.reconcile import Wish, plan_up
 from nakagin.compose.rolling import plan_rollback
-from nakagin.compose.select import for_services, without_unused
-from nakagin.compose.supply import Supply, plan_images
+from nakagin.compose.select import build_order, for_services, without_unused
+from nakagin.compose.supply import Supply, plan_builds, plan_images
 from nakagin.compose.teardown import Ending, plan_down
 from nakagin.errors import Invalid, NotFound, Unsupported
 from tests.compose.corpus import SURROUNDINGS
@@ -317,6 +317,27 @@ services:
     deploy: {update_config: {order: start-first, parallelism: 2, delay: 5s}}
 networks: {n: }
 """
+
+
+def test_builds_wait_only_for_what_they_are_built_from(tmp_path: Path) -> None:
+    text = """
+name: shop
+services:
+  base: {build: .}
+  one: {image: same, build: {context: ., additional_contexts: {b: "service:base"}}}
+  two: {image: same, build: .}
+  alone: {build: .}
+"""
+    shop = project(tmp_path, text)
+    assert [
+        line.removesuffix(" it was asked for")
+        for line in lines(plan_builds(shop, build_order(shop, [*shop.services])))
+    ] == [
+        "[1] image shop-alone build",
+        "[2] image shop-base build",
+        "[3] -> 2 image same build",
+        "[4] -> 3 image same build",
+    ]
 
 
 def test_an_update_starts_the_new_ones_first_two_at_a_time(tmp_path: Path) -> None:
