@@ -1,14 +1,16 @@
 from __future__ import annotations
 
+from typing import Any
+
 from nakagin.cli.composing.builds import joined
 
 
-def event(**more: object) -> dict[str, object]:
+def event(**more: object) -> dict[str, Any]:
     return {"id": "nakagin.event", "aux": more}
 
 
 def test_several_builds_are_told_as_one() -> None:
-    told = [
+    told: list[tuple[str, dict[str, Any]]] = [
         ("web", event(event="planned", steps=2)),
         ("db", event(event="planned", steps=3)),
         ("web", event(event="begun", number=1, stage="", text="FROM a")),
