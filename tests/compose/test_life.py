@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -216,6 +217,41 @@ def test_build_scale_and_pull(stack: Stack) -> None:
     assert stack.ours("pull", "--policy", "missing") == ""
     assert stack.ours("-f", "built.yaml", "pull") == ""
     stack.ours("-f", "built.yaml", "down", "-t", "0", "--rmi", "all")
+
+
+SHARED = """
+services:
+  a: {image: busybox, command: sleep 600, stop_signal: SIGKILL, volumes: ["first:/d"], networks: [one]}
+  b: {image: busybox, command: sleep 600, stop_signal: SIGKILL, volumes: ["second:/d"], networks: [two]}
+  c: {image: busybox, command: sleep 600, stop_signal: SIGKILL, volumes: ["second:/d"], networks: [two]}
+volumes: {first: , second: }
+networks: {one: , two: }
+"""
+
+
+def test_down_of_a_service_takes_what_nobody_else_needs(stack: Stack) -> None:
+    def kinds(words: str) -> list[str]:
+        named = sorted(
+            set(re.findall(r"(Network|Volume) \S+_(\w+?)  (Removed|Resource is still in use)", words))
+        )
+        return [" ".join(each) for each in named]
+
+    apart = f"{stack.name}-apart"
+    for run in (stack.theirs, stack.ours):
+        (stack.home / "shared.yaml").write_text(f"name: {apart}\n{SHARED}")
+        stack.ours("-f", "shared.yaml", "up", "-d")
+        assert kinds(run("-f", "shared.yaml", "down", "-v", "a")) == [
+            "Network one Removed",
+            "Volume first Removed",
+        ]
+        assert kinds(run("-f", "shared.yaml", "down", "-v", "b")) == [
+            "Network two Resource is still in use",
+            "Volume second Resource is still in use",
+        ]
+        assert kinds(run("-f", "shared.yaml", "down", "-v")) == [
+            "Network two Removed",
+            "Volume second Removed",
+        ]
 
 
 MEET = """FROM busybox

@@ -46,7 +46,7 @@ from nakagin.compose.plan import (
 )
 from nakagin.compose.reconcile import contents_hash
 from nakagin.compose.wait import Unmet, wait_for, watch_over
-from nakagin.errors import NakaginError, NotFound, NotModified, Unsupported
+from nakagin.errors import Conflict, Denied, NakaginError, NotFound, NotModified, Unsupported
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -57,7 +57,10 @@ AT_ONCE = 32
 
 
 class Report(Struct, frozen=True):
-    """What happened to an operation: "begun", "done", "failed", or "told" (`text` says how far it is)."""
+    """What happened to an operation: "begun", "done", "failed", "kept" (`text` says why the thing stays), or "told".
+
+    With "told" `text` says how far it is.
+    """
 
     operation: Operation
     phase: str
@@ -201,6 +204,9 @@ class Execution(Struct):
         try:
             self._act(operation)
         except NakaginError as error:
+            if _is_in_use(operation, error):
+                self.report(Report(operation, "kept", error.message))
+                return
             self.report(Report(operation, "failed", error.message))
             if self._is_tolerated(operation):
                 return
@@ -390,6 +396,13 @@ class Execution(Struct):
 
 def _last_line(message: dict[str, Any]) -> str:
     return str(message.get("stream") or message.get("status") or "").strip().rpartition("\n")[2]
+
+
+def _is_in_use(operation: Operation, error: NakaginError) -> bool:
+    """Whether something stays because others need it."""
+    if isinstance(operation.action, RemoveNetwork):
+        return isinstance(error, Conflict | Denied) and "active endpoints" in error.message
+    return isinstance(operation.action, RemoveVolume | RemoveImage) and isinstance(error, Conflict)
 
 
 def _gone_is_fine(deed: Callable[[], object]) -> None:
