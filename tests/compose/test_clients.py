@@ -132,7 +132,7 @@ def test_our_stack_lives_heals_and_leaves_nothing(stack: Stack) -> None:
     stack.theirs("build")
     stack.ours("up", "-d", "--wait")
     assert stack.states() == {"web-1": "running", "db-1": "running", "seed-1": "exited"}
-    assert stack.ours("logs", "--no-color", "web") == "web-1 | hello\n"
+    assert stack.ours("logs", "--no-color", "web") == "web-1  | hello\n"
     stack.engine.docker("exec", f"{stack.name}-db-1", "test", "-f", "/hooked")
     docker = stack.engine.docker
     assert (
@@ -189,6 +189,32 @@ def test_a_project_without_its_file_goes_down_by_name(stack: Stack, tmp_path: Pa
     assert not stack.left()
 
 
+def test_a_name_alone_means_that_project_in_the_folder_of_another(stack: Stack, tmp_path: Path) -> None:
+    (stack.home / "compose.yaml").write_text(
+        "x-all: &all {command: sleep 600, stop_signal: SIGKILL, network_mode: none}\n"
+        "services:\n"
+        "  a: {<<: *all, image: busybox}\n"
+        '  made: {<<: *all, build: {dockerfile_inline: "FROM busybox\\nRUN true"}}\n'
+        "  timed: {<<: *all, image: busybox, x-nakagin-job: '@yearly'}\n"
+    )
+    stack.ours("up", "-d")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "compose.yaml").write_text("services: {other: {image: busybox}}")
+    stack.home = elsewhere
+    for words in (["stop", "a"], ["start"], ["logs", "a"]):
+        stack.ours("-p", stack.name, *words)
+    assert stack.engine.docker("ps", "-q", "-f", f"name={stack.name}-timed-1").stdout == "", (
+        "the engine starts that"
+    )
+    assert stack.engine.docker("ps", "-q", "-f", f"name={stack.name}-a-1").stdout
+    assert "no such service: other" in stack.ours("-p", stack.name, "stop", "other", code=1)
+    stack.ours("-p", stack.name, "down", "--rmi", "local")
+    assert not stack.left()
+    assert stack.engine.docker("images", "-q", f"{stack.name}-made").stdout == ""
+    assert stack.engine.docker("images", "-q", "busybox").stdout
+
+
 ATTACHED = """
 services:
   talk: {image: busybox, command: sh -c 'echo one; echo two >&2; exit 7'}
@@ -200,7 +226,7 @@ services:
 def test_up_stays_shows_all_and_ends_with_the_exit_code(stack: Stack) -> None:
     (stack.home / "compose.yaml").write_text(ATTACHED)
     told = stack.ours("up", "--exit-code-from", "talk", code=7)
-    assert {"talk-1 | one", "talk-1 | two"} <= set(told.splitlines())
+    assert {"talk-1  | one", "talk-1  | two"} <= set(told.splitlines())
     assert "hidden" not in told
     assert set(stack.states().values()) == {"exited"}, "the others were stopped"
     told = stack.ours("up", "--abort-on-container-failure", "--no-log-prefix", code=7)
@@ -233,10 +259,10 @@ def test_an_interrupt_asks_the_containers_to_end(stack: Stack) -> None:
         assert process.stdout is not None
         for line in process.stdout:
             said.append(line)
-            if line == "a-1 | hi\n":
+            if line == "a-1  | hi\n":
                 process.send_signal(signal.SIGINT)
     assert process.returncode == 130, said
-    assert "a-1 | bye\n" in said
+    assert "a-1  | bye\n" in said
     assert "Gracefully Stopping... press Ctrl+C again to force\n" in said
     assert stack.states() == {"a-1": "exited"}
 
@@ -435,7 +461,7 @@ def test_on_a_terminal_a_key_leaves_it_running(stack: Stack) -> None:
         stdout=theirs, stderr=theirs,
     )  # fmt: skip
     try:
-        read_until(b"a-1 | up")
+        read_until(b"a-1  | up")
         os.write(ours, b"w")
         read_until(b"configured for watch")
         os.write(ours, b"d")

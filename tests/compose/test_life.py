@@ -127,17 +127,17 @@ def test_logs_follow_what_is_started_later(stack: Stack) -> None:
             env=stack.engine.environment(), stdout=output, stderr=output,
         )  # fmt: skip
     try:
-        await_until(lambda: "early-1 | one\n" in said.read_text(), "the first line")
+        await_until(lambda: "early-1  | one\n" in said.read_text(), "the first line")
         stack.ours("-f", "talk.yaml", "up", "-d", "late")
-        await_until(lambda: "late-1  | two\n" in said.read_text(), "what began later")
+        await_until(lambda: "late-1   | two\n" in said.read_text(), "what began later")
         stack.ours("-f", "talk.yaml", "restart", "-t", "0", "early")
-        await_until(lambda: said.read_text().count("early-1 | one\n") == 2, "its second life")
+        await_until(lambda: said.read_text().count("early-1  | one\n") == 2, "its second life")
         stack.ours("-f", "talk.yaml", "stop", "-t", "0", "early")
         stack.ours("-f", "talk.yaml", "start", "early")
-        await_until(lambda: said.read_text().count("early-1 | one\n") == 3, "its third life")
+        await_until(lambda: said.read_text().count("early-1  | one\n") == 3, "its third life")
         stack.ours("-f", "talk.yaml", "up", "-d", "--force-recreate", "-t", "0", "late")
         await_until(
-            lambda: said.read_text().count("late-1  | two\n") == 2, "the new container, under its name"
+            lambda: said.read_text().count("late-1   | two\n") == 2, "the new container, under its name"
         )
         stack.ours("-f", "talk.yaml", "kill", "early", "late")
         assert process.wait(30) == 0, "nothing is left to follow"
