@@ -132,7 +132,7 @@ def test_our_stack_lives_heals_and_leaves_nothing(stack: Stack) -> None:
     stack.theirs("build")
     stack.ours("up", "-d", "--wait")
     assert stack.states() == {"web-1": "running", "db-1": "running", "seed-1": "exited"}
-    assert stack.ours("logs", "--no-color", "web") == "web-1 | hello\n"
+    assert stack.ours("logs", "--no-color", "web") == "web-1  | hello\n"
     stack.engine.docker("exec", f"{stack.name}-db-1", "test", "-f", "/hooked")
     docker = stack.engine.docker
     assert (
@@ -189,6 +189,32 @@ def test_a_project_without_its_file_goes_down_by_name(stack: Stack, tmp_path: Pa
     assert not stack.left()
 
 
+def test_a_name_alone_means_that_project_in_the_folder_of_another(stack: Stack, tmp_path: Path) -> None:
+    (stack.home / "compose.yaml").write_text(
+        "x-all: &all {command: sleep 600, stop_signal: SIGKILL, network_mode: none}\n"
+        "services:\n"
+        "  a: {<<: *all, image: busybox}\n"
+        '  made: {<<: *all, build: {dockerfile_inline: "FROM busybox\\nRUN true"}}\n'
+        "  timed: {<<: *all, image: busybox, x-nakagin-job: '@yearly'}\n"
+    )
+    stack.ours("up", "-d")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "compose.yaml").write_text("services: {other: {image: busybox}}")
+    stack.home = elsewhere
+    for words in (["stop", "a"], ["start"], ["logs", "a"]):
+        stack.ours("-p", stack.name, *words)
+    assert stack.engine.docker("ps", "-q", "-f", f"name={stack.name}-timed-1").stdout == "", (
+        "the engine starts that"
+    )
+    assert stack.engine.docker("ps", "-q", "-f", f"name={stack.name}-a-1").stdout
+    assert "no such service: other" in stack.ours("-p", stack.name, "stop", "other", code=1)
+    stack.ours("-p", stack.name, "down", "--rmi", "local")
+    assert not stack.left()
+    assert stack.engine.docker("images", "-q", f"{stack.name}-made").stdout == ""
+    assert stack.engine.docker("images", "-q", "busybox").stdout
+
+
 ATTACHED = """
 services:
   talk: {image: busybox, command: sh -c 'echo one; echo two >&2; exit 7'}
@@ -200,7 +226,7 @@ services:
 def test_up_stays_shows_all_and_ends_with_the_exit_code(stack: Stack) -> None:
     (stack.home / "compose.yaml").write_text(ATTACHED)
     told = stack.ours("up", "--exit-code-from", "talk", code=7)
-    assert {"talk-1 | one", "talk-1 | two"} <= set(told.splitlines())
+    assert {"talk-1  | one", "talk-1  | two"} <= set(told.splitlines())
     assert "hidden" not in told
     assert set(stack.states().values()) == {"exited"}, "the others were stopped"
     told = stack.ours("up", "--abort-on-container-failure", "--no-log-prefix", code=7)
@@ -233,10 +259,10 @@ def test_an_interrupt_asks_the_containers_to_end(stack: Stack) -> None:
         assert process.stdout is not None
         for line in process.stdout:
             said.append(line)
-            if line == "a-1 | hi\n":
+            if line == "a-1  | hi\n":
                 process.send_signal(signal.SIGINT)
     assert process.returncode == 130, said
-    assert "a-1 | bye\n" in said
+    assert "a-1  | bye\n" in said
     assert "Gracefully Stopping... press Ctrl+C again to force\n" in said
     assert stack.states() == {"a-1": "exited"}
 
@@ -331,9 +357,89 @@ services:
     stack.ours("up", "-d", extra={"SECONDS_TO_LIVE": "600"})
     before = stack.engine.docker("inspect", "-f", "{{.Id}}", f"{stack.name}-web-1").stdout
     told = stack.ours("up", "-d", code=1, extra={"SECONDS_TO_LIVE": "601"})
-    assert "the update was rolled back: container" in told
+    assert "the update of web was rolled back: container" in told
     assert stack.states() == {"web-1": "running"}
     assert stack.engine.docker("inspect", "-f", "{{.Id}}", f"{stack.name}-web-1").stdout == before
+
+
+FAILING = """
+services:
+  web:
+    image: busybox
+    command: sh -c '${COMMAND}'
+    stop_signal: SIGKILL
+    scale: 2
+    network_mode: none
+    x-nakagin-ready: {log: here, timeout: 2m}
+    deploy: {update_config: ACTION}
+"""
+
+
+def _ids(stack: Stack) -> dict[str, str]:
+    told = stack.engine.docker(
+        "ps",
+        "--no-trunc",
+        "-f",
+        f"label=com.docker.compose.project={stack.name}",
+        "--format",
+        "{{.Names}} {{.ID}}",
+    )
+    return dict(line.split() for line in told.stdout.splitlines())
+
+
+def test_all_replicas_go_back_where_one_does_not_become_ready(stack: Stack) -> None:
+    """They were stopped first, and the first of them had been replaced already."""
+    (stack.home / "compose.yaml").write_text(FAILING.replace("ACTION", "{failure_action: rollback}"))
+    stack.ours("up", "-d", extra={"COMMAND": "echo here; exec sleep 600"})
+    before = _ids(stack)
+    assert len(before) == 2
+    second_fails = "mkdir /first/taken 2>/dev/null && echo here && exec sleep 600; exit 3"
+    (stack.home / "first").mkdir()
+    text = (stack.home / "compose.yaml").read_text() + '    volumes: ["./first:/first"]\n'
+    (stack.home / "compose.yaml").write_text(text)
+    told = stack.ours("up", "-d", code=1, extra={"COMMAND": second_fails})
+    assert f"the update of web was rolled back: container {stack.name}-web-2 exited (3)" in told
+    assert _ids(stack) == before, "the old ones run, and nothing else"
+    assert stack.states() == {"web-1": "running", "web-2": "running"}
+
+
+def test_an_update_goes_on_past_failures_where_it_may(stack: Stack) -> None:
+    (stack.home / "compose.yaml").write_text(FAILING.replace("ACTION", "{failure_action: continue}"))
+    stack.ours("up", "-d", extra={"COMMAND": "echo here; exec sleep 600"})
+    told = stack.ours("up", "-d", extra={"COMMAND": "exit 3"})
+    assert told.count("exited (3)") == 2
+    assert stack.states() == {"web-1": "exited", "web-2": "exited"}
+
+
+def test_an_update_that_fails_while_it_is_monitored_is_one_that_failed(stack: Stack) -> None:
+    (stack.home / "tell").mkdir()
+    text = """
+services:
+  web:
+    image: busybox
+    command: sh -c '${COMMAND}'
+    stop_signal: SIGKILL
+    volumes: ["./tell:/tell"]
+    deploy: {update_config: {failure_action: rollback, monitor: 2m}}
+"""
+    (stack.home / "compose.yaml").write_text(text)
+    stack.ours("up", "-d", extra={"COMMAND": "exec sleep 600"})
+    before = _ids(stack)
+    fails = "touch /tell/began; until test -e /tell/end; do sleep 0.1; done; exit 4"
+    process = subprocess.Popen(
+        stack.engine.nakagin_argv("compose", "--progress", "plain", "up", "-d"), cwd=stack.home, text=True,
+        env=stack.engine.environment({"COMMAND": fails}), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    try:
+        await_until((stack.home / "tell" / "began").exists, "the new one to run")
+        (stack.home / "tell" / "end").touch()
+        told, _ = process.communicate(timeout=110)
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == 1
+    assert f"the update of web was rolled back: container {stack.name}-web-1 exited (4)" in told
+    assert _ids(stack) == before
 
 
 def test_on_a_terminal_a_key_leaves_it_running(stack: Stack) -> None:
@@ -355,7 +461,7 @@ def test_on_a_terminal_a_key_leaves_it_running(stack: Stack) -> None:
         stdout=theirs, stderr=theirs,
     )  # fmt: skip
     try:
-        read_until(b"a-1 | up")
+        read_until(b"a-1  | up")
         os.write(ours, b"w")
         read_until(b"configured for watch")
         os.write(ours, b"d")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -126,17 +127,17 @@ def test_logs_follow_what_is_started_later(stack: Stack) -> None:
             env=stack.engine.environment(), stdout=output, stderr=output,
         )  # fmt: skip
     try:
-        await_until(lambda: "early-1 | one\n" in said.read_text(), "the first line")
+        await_until(lambda: "early-1  | one\n" in said.read_text(), "the first line")
         stack.ours("-f", "talk.yaml", "up", "-d", "late")
-        await_until(lambda: "late-1  | two\n" in said.read_text(), "what began later")
+        await_until(lambda: "late-1   | two\n" in said.read_text(), "what began later")
         stack.ours("-f", "talk.yaml", "restart", "-t", "0", "early")
-        await_until(lambda: said.read_text().count("early-1 | one\n") == 2, "its second life")
+        await_until(lambda: said.read_text().count("early-1  | one\n") == 2, "its second life")
         stack.ours("-f", "talk.yaml", "stop", "-t", "0", "early")
         stack.ours("-f", "talk.yaml", "start", "early")
-        await_until(lambda: said.read_text().count("early-1 | one\n") == 3, "its third life")
+        await_until(lambda: said.read_text().count("early-1  | one\n") == 3, "its third life")
         stack.ours("-f", "talk.yaml", "up", "-d", "--force-recreate", "-t", "0", "late")
         await_until(
-            lambda: said.read_text().count("late-1  | two\n") == 2, "the new container, under its name"
+            lambda: said.read_text().count("late-1   | two\n") == 2, "the new container, under its name"
         )
         stack.ours("-f", "talk.yaml", "kill", "early", "late")
         assert process.wait(30) == 0, "nothing is left to follow"
@@ -216,6 +217,76 @@ def test_build_scale_and_pull(stack: Stack) -> None:
     assert stack.ours("pull", "--policy", "missing") == ""
     assert stack.ours("-f", "built.yaml", "pull") == ""
     stack.ours("-f", "built.yaml", "down", "-t", "0", "--rmi", "all")
+
+
+SHARED = """
+services:
+  a: {image: busybox, command: sleep 600, stop_signal: SIGKILL, volumes: ["first:/d"], networks: [one]}
+  b: {image: busybox, command: sleep 600, stop_signal: SIGKILL, volumes: ["second:/d"], networks: [two]}
+  c: {image: busybox, command: sleep 600, stop_signal: SIGKILL, volumes: ["second:/d"], networks: [two]}
+volumes: {first: , second: }
+networks: {one: , two: }
+"""
+
+
+def test_down_of_a_service_takes_what_nobody_else_needs(stack: Stack) -> None:
+    def kinds(words: str) -> list[str]:
+        named = sorted(
+            set(re.findall(r"(Network|Volume) \S+_(\w+?)  (Removed|Resource is still in use)", words))
+        )
+        return [" ".join(each) for each in named]
+
+    apart = f"{stack.name}-apart"
+    for run in (stack.theirs, stack.ours):
+        (stack.home / "shared.yaml").write_text(f"name: {apart}\n{SHARED}")
+        stack.ours("-f", "shared.yaml", "up", "-d")
+        assert kinds(run("-f", "shared.yaml", "down", "-v", "a")) == [
+            "Network one Removed",
+            "Volume first Removed",
+        ]
+        assert kinds(run("-f", "shared.yaml", "down", "-v", "b")) == [
+            "Network two Resource is still in use",
+            "Volume second Resource is still in use",
+        ]
+        assert kinds(run("-f", "shared.yaml", "down", "-v")) == [
+            "Network two Removed",
+            "Volume second Removed",
+        ]
+
+
+MEET = """FROM busybox
+ARG ME OTHER
+RUN --mount=type=cache,id=NAME,target=/m touch /m/$ME; for n in $(seq 600); do \\
+    test -e /m/$OTHER && exit; sleep 0.1; done; exit 1
+"""
+
+
+def test_services_are_built_at_the_same_time(stack: Stack) -> None:
+    """Each waits for the other."""
+    (stack.home / "Meet").write_text(MEET.replace("NAME", stack.name))
+    build = "build: {context: ., dockerfile: Meet, args: {ME: %s, OTHER: %s}}"
+    (stack.home / "meet.yaml").write_text(
+        f"name: {stack.name}\nservices:\n  one: {{{build % ('a', 'b')}}}\n  two: {{{build % ('b', 'a')}}}\n"
+    )
+    try:
+        told = stack.ours("-f", "meet.yaml", "build")
+        assert "[one 3/3] RUN" in told
+        assert "[two 3/3] RUN" in told
+        assert told.count("Successfully tagged") == 2
+    finally:
+        stack.engine.docker("rmi", "-f", f"{stack.name}-one", f"{stack.name}-two", check=None)
+
+
+def test_a_build_that_fails_shows_its_last_words(stack: Stack) -> None:
+    (stack.home / "fail.yaml").write_text(
+        f"name: {stack.name}\nservices:\n  web:\n    build:\n"
+        '      dockerfile_inline: "FROM busybox\\nRUN echo so it goes; exit 3"\n'
+    )
+    for words in (["build"], ["up", "-d"], ["up", "-d", "--quiet-build"]):
+        told = stack.ours("-f", "fail.yaml", *words, code=1)
+        assert "   so it goes\n------" in told
+        assert ">>> RUN echo so it goes; exit 3" in told
+    assert stack.ours("-f", "fail.yaml", "build", "--dry-run") == "DRY-RUN MODE - build web\n"
 
 
 BUILT = """

@@ -17,8 +17,9 @@ from nakagin.compose.model import Project
 from nakagin.compose.mounts import copied_files
 from nakagin.compose.observe import Observed, Resource, State
 from nakagin.compose.reconcile import Wish, plan_up
-from nakagin.compose.select import for_services, without_unused
-from nakagin.compose.supply import Supply, plan_images
+from nakagin.compose.rolling import plan_rollback
+from nakagin.compose.select import build_order, for_services, without_unused
+from nakagin.compose.supply import Supply, plan_builds, plan_images
 from nakagin.compose.teardown import Ending, plan_down
 from nakagin.errors import Invalid, NotFound, Unsupported
 from tests.compose.corpus import SURROUNDINGS
@@ -318,6 +319,27 @@ networks: {n: }
 """
 
 
+def test_builds_wait_only_for_what_they_are_built_from(tmp_path: Path) -> None:
+    text = """
+name: shop
+services:
+  base: {build: .}
+  one: {image: same, build: {context: ., additional_contexts: {b: "service:base"}}}
+  two: {image: same, build: .}
+  alone: {build: .}
+"""
+    shop = project(tmp_path, text)
+    assert [
+        line.removesuffix(" it was asked for")
+        for line in lines(plan_builds(shop, build_order(shop, [*shop.services])))
+    ] == [
+        "[1] image shop-alone build",
+        "[2] image shop-base build",
+        "[3] -> 2 image same build",
+        "[4] -> 3 image same build",
+    ]
+
+
 def test_an_update_starts_the_new_ones_first_two_at_a_time(tmp_path: Path) -> None:
     shop = project(tmp_path, ROLLING)
     state = everything(shop, *(container(shop, "web", number, hash="older") for number in (1, 2, 3)))
@@ -339,6 +361,55 @@ def test_an_update_starts_the_new_ones_first_two_at_a_time(tmp_path: Path) -> No
         "[18] -> 17 container shop-web-3 remove its configuration changed",
         "[19] -> 18 container shop-web-3 rename its configuration changed",
     ]
+
+
+def test_old_containers_stay_until_all_new_ones_are_ready_where_an_update_may_go_back(tmp_path: Path) -> None:
+    text = ROLLING.replace("scale: 3", "scale: 2").replace(
+        "order: start-first, parallelism: 2, delay: 5s",
+        "failure_action: rollback, monitor: 10s, max_failure_ratio: 0.5",
+    )
+    shop = project(tmp_path, text)
+    state = everything(shop, *(container(shop, "web", number, hash="older") for number in (1, 2)))
+    plan = plan_up(shop, state, Wish())
+    wait = "until it is ready to take over, and stays so for 10s; else all of them go back"
+    assert [line.replace("its configuration changed", "…") for line in lines(plan)] == [
+        "[1] container shop-web-1 create …",
+        "[2] -> 1 container shop-web-1 stop …",
+        "[3] -> 2 container shop-web-1 start …",
+        f"[4] -> 3 service web 1 wait {wait}",
+        "[5] -> 4 container shop-web-2 create …",
+        "[6] -> 5 container shop-web-2 stop …",
+        "[7] -> 6 container shop-web-2 start …",
+        f"[8] -> 7 service web 2 wait {wait}",
+        "[9] -> 4,8 container shop-web-1 remove …",
+        "[10] -> 9 container shop-web-1 rename …",
+        "[11] -> 4,8 container shop-web-2 remove …",
+        "[12] -> 11 container shop-web-2 rename …",
+    ]
+    update = plan.updates["web"]
+    assert (update.tolerated, [each.number for each in update.swaps]) == (1, [1, 2])
+    old, new = update.swaps[0].id, "n" * 64
+    back = [
+        line.replace("the update of web failed", "…")
+        for line in lines(plan_rollback(update, {("web", 1): new}))
+    ]
+    assert back == [
+        f"[1] container {old[:12]}_shop-web-1 remove …",
+        "[2] -> 1 container shop-web-1 start …",
+    ], "what was not begun stays as it is"
+
+
+def test_an_update_that_started_first_goes_back_the_same_way(tmp_path: Path) -> None:
+    shop = project(tmp_path, ROLLING.replace("delay: 5s", "failure_action: rollback"))
+    state = everything(shop, container(shop, "web", 1, hash="older"))
+    update = plan_up(shop, state, Wish(scale={"web": 1})).updates["web"]
+    assert [line.split(" the ")[0] for line in lines(plan_rollback(update, {("web", 1): "n"}))] == [
+        "[1] container shop-web-1 start",
+        "[2] -> 1 service web 1 wait until it is back",
+        f"[3] -> 2 container {update.swaps[0].id[:12]}_shop-web-1 remove",
+    ]
+    carefree = project(tmp_path, ROLLING.replace("delay: 5s", "failure_action: continue"))
+    assert plan_up(carefree, state, Wish(scale={"web": 1})).updates["web"].tolerated == 1
 
 
 def test_published_ports_allow_no_start_first(tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ def test_up_stays_and_watches(engine: ScratchEngine, tmp_path: Path) -> None:
     try:
         await_until(lambda: "Watch enabled" in said.read_text(), "the watch stands", 60)
         (home / "conf/a").write_text("second\n")
-        await_until(lambda: "app-1 | second" in said.read_text(), "it restarted, and its log goes on", 60)
+        await_until(lambda: "app-1  | second" in said.read_text(), "it restarted, and its log goes on", 60)
         assert process.poll() is None
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 130, said.read_text()

@@ -41,11 +41,12 @@ from nakagin.compose.plan import (
     StartContainer,
     StopContainer,
     ThawContainer,
+    Update,
     WaitFor,
 )
 from nakagin.compose.reconcile import contents_hash
-from nakagin.compose.wait import Unmet, wait_for
-from nakagin.errors import NakaginError, NotFound, NotModified, Unsupported
+from nakagin.compose.wait import Unmet, wait_for, watch_over
+from nakagin.errors import Conflict, Denied, NakaginError, NotFound, NotModified, Unsupported
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -56,7 +57,10 @@ AT_ONCE = 32
 
 
 class Report(Struct, frozen=True):
-    """What happened to an operation: "begun", "done", "failed", or "told" (`text` says how far it is)."""
+    """What happened to an operation: "begun", "done", "failed", "kept" (`text` says why the thing stays), or "told".
+
+    With "told" `text` says how far it is.
+    """
 
     operation: Operation
     phase: str
@@ -95,6 +99,10 @@ class Execution(Struct):
     _own: threading.local = field(default_factory=threading.local)
     _tasks: SimpleQueue[Operation | None] = field(default_factory=SimpleQueue)
     _results: SimpleQueue[tuple[Operation, BaseException | None]] = field(default_factory=SimpleQueue)
+    _updates: dict[str, Update] = {}
+    #: (service, number) of the replicas whose update failed, and what that means is looked at by one at a time
+    _failed: set[tuple[str, int]] = set()
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
         for each in self.state.containers:
@@ -110,10 +118,42 @@ class Execution(Struct):
             self.project = with_provided(self.project, self.provided)
 
     def run(self, plan: Plan) -> None:
-        """Perform it all. Raises what the first failed operation raised; an interrupt leaves at once."""
+        """Perform it all. Raises what the first failed operation raised; an interrupt leaves at once.
+
+        An update that fails goes back before that, where it was to.
+        """
+        self._updates = plan.updates
+        failed, failure = self._run(plan)
+        if failure is None:
+            return
+        update = self._update_of(failed) if failed else None
+        if update is None or not isinstance(failure, NakaginError):
+            raise failure
+        if update.goes_back:
+            from nakagin.compose.rolling import plan_rollback
+
+            self._updates = {}
+            _, also = self._run(plan_rollback(update, self.ids))
+            if also is not None:
+                raise also
+        how = "was rolled back" if update.goes_back else "failed"
+        raise Unmet(f"the update of {update.service} {how}: {failure.message}", hint=failure.hint)
+
+    def _update_of(self, operation: Operation) -> Update | None:
+        """The rolling update of whose new containers an operation makes one go."""
+        action = operation.action
+        if not isinstance(action, CreateContainer | StartContainer | RunHook | WaitFor):
+            return None
+        update = self._updates.get(action.service)
+        numbers = [each.number for each in update.swaps] if update else []
+        return update if action.number in numbers else None
+
+    def _run(self, plan: Plan) -> tuple[Operation | None, BaseException | None]:
+        """(the first operation that failed, why)."""
         waiting = {each.number: each for each in plan.operations}
         done: set[int] = set()
         running = 0
+        failed: Operation | None = None
         failure: BaseException | None = None
         threads: list[threading.Thread] = []
         while waiting or running:
@@ -129,15 +169,15 @@ class Execution(Struct):
                 break
             operation, error = self._results.get()
             running -= 1
-            failure = failure or error
+            if failure is None and error is not None:
+                failed, failure = operation, error
             if error is None:
                 done.add(operation.number)
         for _ in threads:
             self._tasks.put(None)
         for thread in threads:
             thread.join()
-        if failure is not None:
-            raise failure
+        return failed, failure
 
     def _work(self) -> None:
         """One thread's share, over a client of its own."""
@@ -158,13 +198,36 @@ class Execution(Struct):
         return client
 
     def _perform(self, operation: Operation) -> None:
+        if self._is_lost(operation):
+            return
         self.report(Report(operation, "begun"))
         try:
             self._act(operation)
         except NakaginError as error:
+            if _is_in_use(operation, error):
+                self.report(Report(operation, "kept", error.message))
+                return
             self.report(Report(operation, "failed", error.message))
+            if self._is_tolerated(operation):
+                return
             raise
         self.report(Report(operation, "done"))
+
+    def _is_lost(self, operation: Operation) -> bool:
+        """Whether it goes on with a replica whose update has failed."""
+        action = operation.action
+        if self._update_of(operation) is None or not isinstance(action, StartContainer | RunHook | WaitFor):
+            return False
+        return (action.service, action.number) in self._failed
+
+    def _is_tolerated(self, operation: Operation) -> bool:
+        """Whether the update goes on though this replica failed (`max_failure_ratio`, `failure_action: continue`)."""
+        update, action = self._update_of(operation), operation.action
+        if update is None or not isinstance(action, StartContainer | RunHook | WaitFor):
+            return False
+        with self._lock:
+            self._failed.add((action.service, action.number))
+            return sum(service == action.service for service, _ in self._failed) <= update.tolerated
 
     def _act(self, operation: Operation) -> None:
         match operation.action:
@@ -313,7 +376,7 @@ class Execution(Struct):
         service = action.service
         chosen = [(number, id) for id, (name, number) in self._there.items() if name == service]
         if action.number:  # the new one, whose number the old one has as well
-            chosen = [(action.number, self.ids[(service, action.number)])]
+            chosen = [(action.number, action.id or self.ids[(service, action.number)])]
         for number, id in sorted(chosen):
             name = labels.container_name(self.project, service, self.project.services[service], number)
             try:
@@ -322,16 +385,24 @@ class Execution(Struct):
                     from nakagin.compose.ready import await_ready
 
                     await_ready(self.client, id, name, action.ready)
+                if action.monitor:
+                    watch_over(self.client, id, name, action.monitor / 1e9)
             except Unmet as error:
-                if action.or_remove:
-                    self.client.containers.refer(id).remove(force=True)
-                    raise Unmet(f"the update was rolled back: {error.message}", hint=error.hint) from None
+                if action.number and action.required:
+                    raise
                 if action.required:
                     raise Unmet(f"dependency failed to start: {error.message}", hint=error.hint) from None
 
 
 def _last_line(message: dict[str, Any]) -> str:
     return str(message.get("stream") or message.get("status") or "").strip().rpartition("\n")[2]
+
+
+def _is_in_use(operation: Operation, error: NakaginError) -> bool:
+    """Whether something stays because others need it."""
+    if isinstance(operation.action, RemoveNetwork):
+        return isinstance(error, Conflict | Denied) and "active endpoints" in error.message
+    return isinstance(operation.action, RemoveVolume | RemoveImage) and isinstance(error, Conflict)
 
 
 def _gone_is_fine(deed: Callable[[], object]) -> None:

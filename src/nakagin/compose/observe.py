@@ -100,7 +100,7 @@ def observe(client: Client, project: Project) -> State:
         containers=sorted((observed(each) for each in found), key=lambda each: (each.service, each.number)),
         networks={each["Name"]: _resource(each, each["Id"]) for each in client.networks.list()},
         volumes={each["Name"]: _resource(each, each["Name"]) for each in client.volumes.list()},
-        keeps_time=not has_schedules(project) or _is_ours(client),
+        keeps_time=not has_schedules(project) or is_ours(client),
     )
     observe_images(client, project, state)
     return state
@@ -127,7 +127,8 @@ def observe_images(client: Client, project: Project, state: State) -> None:
             state.ages[reference] = _age(str(tagged))
 
 
-def _is_ours(client: Client) -> bool:
+def is_ours(client: Client) -> bool:
+    """Whether the engine is one of Nakagin's."""
     return (client.version().get("Platform") or {}).get("Name") == "Nakagin"
 
 

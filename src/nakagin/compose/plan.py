@@ -171,8 +171,8 @@ class RenameContainer(Struct, frozen=True):
 class WaitFor(Struct, frozen=True):
     """Wait until all containers of a service meet a condition; not `required` is told and then forgotten.
 
-    After `seconds` (0: never) it has failed. `number` means one container alone. `ready` comes after the condition.
-    With `or_remove` the container that was made for (service, number) goes when it has failed.
+    After `seconds` (0: never) it has failed. `number` means one container alone: the one that was made, or `id`.
+    `ready` comes after the condition, and then `monitor` nanoseconds in which it must not fail.
     """
 
     service: str
@@ -181,7 +181,8 @@ class WaitFor(Struct, frozen=True):
     seconds: int = 0
     number: int = 0
     ready: Readiness | None = None
-    or_remove: bool = False
+    monitor: int = 0
+    id: str = ""
 
 
 class RunHook(Struct, frozen=True):
@@ -276,10 +277,33 @@ class Operation(Struct, frozen=True):
                 return self.action.name
 
 
+class Swap(Struct, frozen=True):
+    """A replica of an update: number, and the name and id of the container whose place another one takes."""
+
+    number: int
+    name: str
+    id: str
+
+
+class Update(Struct):
+    """The rolling update of a service: it has failed when more than `tolerated` replicas have.
+
+    With `goes_back` the old containers are there until the last new one is ready; they take their places again.
+    """
+
+    service: str
+    tolerated: int
+    starts_first: bool
+    goes_back: bool
+    swaps: list[Swap] = []
+
+
 class Plan(Struct):
     """Operations in an order in which they could be done one by one."""
 
     operations: list[Operation] = []
+    #: Of the services whose replicas are replaced one after the other.
+    updates: dict[str, Update] = {}
     #: What is to be said to the user about it.
     warnings: list[str] = []
 

@@ -6,10 +6,13 @@ from nakagin.compose import labels
 from nakagin.compose.model import Ipam, Network, Project, Service, Volume
 from nakagin.compose.observe import State
 from nakagin.compose.parts import Dependency
+from nakagin.spec.labels import SCHEDULE, SCHEDULE_ZONE
 
 
 def recalled(name: str, state: State) -> Project:
-    """Services without anything but their dependencies; networks and volumes by their names."""
+    """Services without anything but their dependencies, images and schedules; networks and
+    volumes by their names.
+    """
     services: dict[str, Service] = {}
     for each in state.containers:
         if each.oneoff:
@@ -22,7 +25,12 @@ def recalled(name: str, state: State) -> Project:
                 needed[other] = Dependency(
                     condition=condition or "service_started", restart=restart == "true", required=False
                 )
-        services[each.service] = Service(command=None, entrypoint=None, depends_on=needed)
+        image = str(each.summary.get("Image", ""))
+        services[each.service] = Service(
+            command=None, entrypoint=None, depends_on=needed,
+            labels={key: text for key, text in each.labels.items() if key in (SCHEDULE, SCHEDULE_ZONE)},
+            image="" if image == f"{name}-{each.service}" else image,
+        )  # fmt: skip
     networks = {
         key: Network(name=each.name, ipam=Ipam())
         for each in state.networks.values()

@@ -14,23 +14,20 @@ from nakagin.compose.labels import container_name, image_name
 from nakagin.compose.model import Project, Service
 from nakagin.compose.mounts import copied_files
 from nakagin.compose.observe import Observed, State
-from nakagin.compose.own import has_schedules, job, readiness
-from nakagin.compose.parts import UpdateConfig
+from nakagin.compose.own import has_schedules, job
 from nakagin.compose.plan import (
     CreateContainer,
     CreateNetwork,
     CreateVolume,
-    Pause,
     Plan,
     RemoveContainer,
     RemoveNetwork,
     RenameContainer,
-    WaitFor,
 )
+from nakagin.compose.rolling import Rolling
 from nakagin.compose.sharing import sharing, with_ids
 from nakagin.compose.starting import Conditions, plan_begin
 from nakagin.errors import Invalid, NotFound, Unsupported
-from nakagin.spec.duration import parse_duration
 from nakagin.spec.labels import SCHEDULE, SCHEDULE_ZONE
 
 
@@ -75,8 +72,8 @@ class _Reconciliation:
         #: id of a container → number of the operation that removes it before its service is looked at
         self._gone: dict[str, int] = {}
         self._conditions = Conditions(self._plan, project)
-        #: (service, number) → operations after which a container of a rolling update runs
-        self._rolled: dict[tuple[str, int], list[int]] = {}
+        #: (service, number) of the containers that a rolling update has started
+        self._rolled: set[tuple[str, int]] = set()
         #: service → numbers after which leftovers of an interrupted update are gone
         self._cleared: dict[str, list[int]] = {}
         #: id of a container that gets its proper name → that name
@@ -199,10 +196,7 @@ class _Reconciliation:
         kept = sorted(there[:wanted], key=lambda each: each.number)
         outdated = [each for each in kept if reasons[each.id]]
         self._settle_names(name, service, [each for each in kept if not reasons[each.id]])
-        made: list[int] = []
-        for index, each in enumerate(outdated):
-            turn = self._turn(service, made, index)
-            made.append(self._recreate(name, service, each, reasons[each.id], [*before, *turn]))
+        made = self._replace(name, service, wanted, [(each, reasons[each.id]) for each in outdated], before)
         numbers = {each.number for each in kept}
         free = (number for number in range(1, wanted + len(there) + 1) if number not in numbers)
         for _ in range(wanted - len(kept)):
@@ -312,8 +306,58 @@ class _Reconciliation:
                 return f"another volume is mounted at {mount.target}"
         return ""
 
-    def _recreate(self, name: str, service: Service, old: Observed, reason: str, before: list[int]) -> int:
+    def _replace(
+        self,
+        name: str,
+        service: Service,
+        wanted: int,
+        outdated: list[tuple[Observed, str]],
+        before: list[int],
+    ) -> list[int]:
+        """Other containers take the places of these; the numbers after which they have."""
+        if not outdated:
+            return []
         self._recreated.add(name)
+        updates = service.deploy is not None and service.deploy.update_config is not None
+        if not (updates and self._wish.start):
+            return [
+                self._take_over(name, old, reason, self._stop_after(name, old, reason, [number]))
+                for old, reason in outdated
+                for number in [self._successor(name, service, old, reason, before)]
+            ]
+        return self._roll(
+            name, service, Rolling(self._plan, self._project, name, service, wanted), outdated, before
+        )
+
+    def _roll(
+        self,
+        name: str,
+        service: Service,
+        rolling: Rolling,
+        outdated: list[tuple[Observed, str]],
+        before: list[int],
+    ) -> list[int]:
+        made: list[int] = []
+        old_ones: list[tuple[Observed, str]] = []
+        for old, reason in outdated:
+            after = [self._successor(name, service, old, reason, [*before, *rolling.turn()])]
+            goes_back = rolling.goes_back and old.is_running
+            if old.is_running and rolling.starts_first:
+                after = self._stop_after(name, old, reason, [self._begin(name, rolling, old, reason, after)])
+                after = after if goes_back else [self._take_over(name, old, reason, after)]
+            else:
+                after = self._stop_after(name, old, reason, after)
+                after = after if goes_back else [self._take_over(name, old, reason, after)]
+                if old.is_running:
+                    after = [self._begin(name, rolling, old, reason, after)]
+            rolling.done(after[-1])
+            made += after
+            if goes_back:
+                old_ones.append((old, reason))
+        ready = list(made)
+        return made + [self._take_over(name, old, reason, ready) for old, reason in old_ones]
+
+    def _successor(self, name: str, service: Service, old: Observed, reason: str, before: list[int]) -> int:
         full = container_name(self._project, name, service, old.number)
         inherited: dict[str, str] = {}
         if not self._wish.renew_anonymous:
@@ -328,56 +372,21 @@ class _Reconciliation:
             passing_name=f"{old.id[:12]}_{full}",
             inherited=tuple(sorted(inherited.items())),
         )
-        ready = [self._plan.add(action, reason, before)]
-        rolls = _rolls(service) and self._wish.start and old.is_running
-        first = rolls and self._starts_first(name, service)
-        if first:
-            ready = self._begin(name, service, old.number, reason, ready, first=True)
-        ready = self._stop(old, reason, [*ready, *self._stop_dependents(name)])
+        return self._plan.add(action, reason, before)
+
+    def _begin(self, name: str, rolling: Rolling, old: Observed, reason: str, after: list[int]) -> int:
+        self._rolled.add((name, old.number))
+        return rolling.begin(old, reason, after)
+
+    def _stop_after(self, name: str, old: Observed, reason: str, after: list[int]) -> list[int]:
+        return self._stop(old, reason, [*after, *self._stop_dependents(name)])
+
+    def _take_over(self, name: str, old: Observed, reason: str, after: list[int]) -> int:
+        """The old one goes, and the new one gets its name."""
+        full = container_name(self._project, name, self._project.services[name], old.number)
         remove = RemoveContainer(old.name, old.id, volumes=self._wish.renew_anonymous)
-        ready = [self._plan.add(remove, reason, ready)]
-        renamed = self._plan.add(RenameContainer(full, name, old.number), reason, ready)
-        if rolls and not first:
-            return self._begin(name, service, old.number, reason, [renamed])[-1]
-        return renamed
-
-    def _turn(self, service: Service, made: list[int], index: int) -> list[int]:
-        """What a replica of a rolling update waits for: the one that is `parallelism` before it, and a while."""
-        update = service.deploy.update_config if service.deploy else None
-        if update is None or not self._wish.start:
-            return []
-        together = 1 if update.parallelism is None else update.parallelism
-        if not together or index < together:
-            return []
-        previous = made[index - together]
-        if not update.delay:
-            return [previous]
-        pause = Pause(self._plan.operations[previous - 1].subject, parse_duration(update.delay))
-        return [self._plan.add(pause, f"update_config.delay is {update.delay}", [previous])]
-
-    def _starts_first(self, name: str, service: Service) -> bool:
-        assert service.deploy is not None
-        assert service.deploy.update_config is not None
-        if service.deploy.update_config.order != "start-first":
-            return False
-        if any(port.published for port in service.ports) or service.network_mode not in ("", "none"):
-            self._plan.warnings.append(
-                f"service {name} is updated stop-first: two containers cannot have its published ports at once"
-            )
-            return False
-        return True
-
-    def _begin(
-        self, name: str, service: Service, number: int, cause: str, after: list[int], *, first: bool = False
-    ) -> list[int]:
-        """Start a container of a rolling update and wait until it is ready."""
-        full = container_name(self._project, name, service, number)
-        started = plan_begin(self._plan, name, service, number, full, cause, after)
-        ready = readiness(self._project, name)
-        back = first and _update(service).failure_action == "rollback"
-        wait = WaitFor(name, "running_or_healthy", number=number, ready=ready, or_remove=back)
-        self._rolled[(name, number)] = [self._plan.add(wait, "until it is ready to take over", [started])]
-        return self._rolled[(name, number)]
+        removed = self._plan.add(remove, reason, after)
+        return self._plan.add(RenameContainer(full, name, old.number), reason, [removed])
 
     def _stop_dependents(self, name: str) -> list[int]:
         """Services whose depends_on says restart: true end before a container of this one does."""
@@ -454,15 +463,6 @@ class _Reconciliation:
                 f"Found orphan containers ([{names}]) for this project. If you removed or renamed this service in "
                 "your compose file, you can run this command with the --remove-orphans flag to clean it up."
             )
-
-
-def _rolls(service: Service) -> bool:
-    return service.deploy is not None and service.deploy.update_config is not None
-
-
-def _update(service: Service) -> UpdateConfig:
-    found = service.deploy.update_config if service.deploy else None
-    return found or UpdateConfig()
 
 
 def contents_hash(project: Project, service: Service) -> str:

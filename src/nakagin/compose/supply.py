@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from msgspec import Struct
 
@@ -41,6 +42,20 @@ def plan_images(project: Project, state: State, supply: Supply) -> Plan:
         after = [ready[other] for other in others if other in ready]
         ready.update(_supply(plan, name, service, image, state, supply, after))
     _provide(plan, project)
+    return plan
+
+
+def plan_builds(project: Project, names: Sequence[str]) -> Plan:
+    """The images of these services, which come in the order of `build_order`; of one name, one after the other."""
+    plan = Plan()
+    ready: dict[str, int] = {}
+    last: dict[str, int] = {}
+    for name in names:
+        service = project.every_service[name]
+        image = image_name(project, name, service)
+        after = [ready[other] for other in service.built_from if other in ready]
+        after += [last[image]] if image in last else []
+        ready[name] = last[image] = plan.add(BuildImage(image, name), "it was asked for", after)
     return plan
 
 

@@ -20,6 +20,7 @@ from nakagin.compose.plan import (
     RunProvider,
 )
 from nakagin.compose.reconcile import ordered
+from nakagin.compose.select import for_services, without_unused
 from nakagin.compose.sharing import sharing
 from nakagin.errors import NotFound
 
@@ -57,9 +58,13 @@ def plan_down(project: Project, state: State, ending: Ending) -> Plan:
         ):
             removed.setdefault(each.service, []).append(_end(plan, project, each, [], ending))
     gone = [number for numbers in removed.values() for number in numbers]
-    if not ending.services:
-        _resources(plan, project, state, ending, gone)
+    _resources(plan, _of(project, ending.services), state, ending, gone)
     return plan
+
+
+def _of(project: Project, names: list[str]) -> Project:
+    """The project with nothing but these services and what they use; all of it where none is named."""
+    return without_unused(for_services(project, names, dependencies=False)) if names else project
 
 
 def plan_stop(
@@ -114,7 +119,11 @@ def _resources(plan: Plan, project: Project, state: State, ending: Ending, gone:
     if ending.volumes:
         for volume in state.volumes.values():
             key = volume.labels.get(labels.VOLUME)
-            if key and volume.labels.get(labels.PROJECT) == project.name:
+            if (
+                key
+                and volume.labels.get(labels.PROJECT) == project.name
+                and (key in project.volumes or not ending.services)
+            ):
                 plan.add(RemoveVolume(volume.name), "-v was given", gone)
     if ending.images:
         for name, service in project.services.items():

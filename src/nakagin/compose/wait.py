@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from nakagin.errors import NakaginError, NotFound
@@ -30,22 +30,39 @@ def wait_for(client: Client, id: str, name: str, condition: str, seconds: int = 
 
 def await_state(client: Client, id: str, met: Callable[[Document], bool], seconds: int = 0) -> None:
     """Until `met` of the container's State document holds; it may raise Unmet. NotFound where it goes away."""
+    for _, state in _states(client, id, seconds):
+        if met(state):
+            return
+    raise Unmet(
+        f"not ready after {seconds} seconds" if seconds else "the engine stopped telling what happens"
+    )
+
+
+def watch_over(client: Client, id: str, name: str, seconds: float) -> None:
+    """Return after `seconds` in which the container did not fail. Raises Unmet when it ended or became unhealthy."""
+    for action, state in _states(client, id, seconds):
+        _running_or_healthy(name, state)
+        if action == "die" or not state.get("Running"):
+            raise Unmet(
+                f"container {name} exited ({state.get('ExitCode')})", hint=f"see its output with: logs {name}"
+            )
+
+
+def _states(client: Client, id: str, seconds: float) -> Iterator[tuple[str, Document]]:
+    """("", its State now), then (action, State) at each change; for `seconds`, or for ever where they are 0.
+
+    Raises NotFound where it goes away.
+    """
     # Open before the look, so that nothing is missed between the two.
     until = f"{time.time() + seconds:.3f}" if seconds else None
     with client.events_stream(filters={"container": [id], "type": ["container"]}, until=until) as stream:
-        if met(client.containers.refer(id).inspect()["State"]):
-            return
+        yield "", client.containers.refer(id).inspect()["State"]
         for event in stream.documents():
             action = str(event.get("Action", event.get("status", "")))
             if action == "destroy":
                 raise NotFound(f"container {id[:12]} was removed while it was waited for")
-            if action.startswith(("health_status", "die", "start", "kill", "oom")) and met(
-                client.containers.refer(id).inspect()["State"]
-            ):
-                return
-    raise Unmet(
-        f"not ready after {seconds} seconds" if seconds else "the engine stopped telling what happens"
-    )
+            if action.startswith(("health_status", "die", "start", "kill", "oom")):
+                yield action, client.containers.refer(id).inspect()["State"]
 
 
 def _running(name: str, state: Document) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import ipaddress
 import socket
+import threading
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -15,12 +16,14 @@ from nakagin.network.addresses import Use, mac_of
 from nakagin.network.definition import inhibits_ipv4
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
     from nakagin.network.model import Network, Settings
 
 
 _SHORTEST_PREFIX = 8
+#: Between two looks whether a bridge is gone, in seconds.
+_GLANCE = 0.0005
 
 
 def plan(network: Network) -> list[tuple[str, str]]:
@@ -153,13 +156,17 @@ def subnets_in_use(own: int = 0) -> list[tuple[Use, int]]:
 
 def sweep(name: str, keep: Collection[str]) -> None:
     """Delete the interfaces on a bridge that belong to no living endpoint."""
+    with netlink.Socket() as kernel:
+        for port in _ports(kernel, name):
+            if port not in keep:
+                _delete(kernel, port)
+
+
+def _ports(kernel: netlink.Socket, name: str) -> list[str]:
     number = index(name)
     if not number:
-        return
-    with netlink.Socket() as kernel:
-        for link in kernel.links():
-            if link.master == number and link.kind == "veth" and link.name not in keep:
-                _delete(kernel, link.name)
+        return []
+    return [link.name for link in kernel.links() if link.master == number and link.kind == "veth"]
 
 
 def plug_in(name: str, host_interfaces: Collection[str]) -> None:
@@ -171,11 +178,31 @@ def plug_in(name: str, host_interfaces: Collection[str]) -> None:
             kernel.send([netlink.set_master(link.index, link.name, master) for link in lost])
 
 
-def remove(name: str) -> None:
-    """Delete a bridge and the interfaces on it; nothing happens where it is not there."""
-    sweep(name, ())
+def remove(name: str, *, wholly: bool = False) -> None:
+    """Delete a bridge and the interfaces on it; nothing happens where it is not there. Raises StepFailed.
+
+    The kernel takes the bridge off its list at once, and lets the caller go when its last readers are through: 30 to
+    50 ms later, in which the engine would stand still. So a thread waits for that, and for the interfaces (most go
+    with their namespaces): nobody finds the bridge any more, and its name and addresses are free. `wholly` waits, too.
+    """
     with netlink.Socket() as kernel:
-        _delete(kernel, name)
+        names = [name, *_ports(kernel, name)]
+    failures: list[StepFailed] = []
+    deleting = threading.Thread(target=_delete_all, args=(names, failures), daemon=True)
+    deleting.start()
+    while deleting.is_alive() and (wholly or index(name)):
+        deleting.join(_GLANCE)
+    if failures:
+        raise failures[0]
+
+
+def _delete_all(names: Sequence[str], failures: list[StepFailed]) -> None:
+    try:
+        with netlink.Socket() as kernel:
+            for name in names:
+                _delete(kernel, name)
+    except StepFailed as error:
+        failures.append(error)
 
 
 def _delete(kernel: netlink.Socket, name: str) -> None:

@@ -130,7 +130,7 @@ class Ground:
             if network.parent:
                 parents.remove(network)
             elif network.bridge and not network.found and self._standing.pop(network.id, 0):
-                bridges.remove(network.bridge)
+                bridges.remove(network.bridge, wholly=True)
         self._standing.clear()
 
     # --- firewall ----------------------------------------------------------------------------------------

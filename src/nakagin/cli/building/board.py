@@ -75,7 +75,7 @@ class Board:
         self.steps: dict[int, Step] = {}
         self.warnings: list[Event] = []
         self.failure: Event | None = None
-        self.built: Event | None = None
+        self.built: list[Event] = []
 
     @property
     def ended(self) -> int:
@@ -97,7 +97,7 @@ class Board:
             case "warning":
                 self.warnings.append(event)
             case "built":
-                self.built = event
+                self.built.append(event)
             case "begun":
                 step = self.steps[int(event["number"])] = Step(event, self._clock())
                 return step, []

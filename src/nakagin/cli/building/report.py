@@ -21,10 +21,11 @@ def closing(board: Board) -> Iterator[str]:
     if board.failure is not None:
         yield ""
         yield from _failure(board, board.failure)
-    elif board.built is not None:
-        id = str(board.built["id"]).removeprefix("sha256:")
+        return
+    for each in board.built:
+        id = str(each["id"]).removeprefix("sha256:")
         yield f"Successfully built {id[:_SHORT]}"
-        yield from (f"Successfully tagged {name}" for name in board.built.get("names", ()))
+        yield from (f"Successfully tagged {name}" for name in each.get("names", ()))
 
 
 def _warning(event: Event) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from nakagin.cli.command import Call
@@ -11,22 +11,46 @@ from nakagin.cli.composing.context import Compose
 from nakagin.compose.labels import image_name
 from nakagin.compose.model import Project, Service
 from nakagin.compose.parts import Build, Ulimit
+from nakagin.errors import NakaginError
 
 
-def builder(compose: Compose, *more: str) -> Any:
-    """What an `Execution` builds with; `more` are further words for every build."""
+def builder(compose: Compose, pages: list[str]) -> Any:
+    """What an `Execution` builds with. What it tells are lines; `pages` gets what a failed build has to say."""
 
     def build(project: Project, name: str) -> Iterator[dict[str, Any]]:
-        import tempfile
+        from nakagin.cli.building.board import Board
+        from nakagin.cli.building.report import closing
+        from nakagin.cli.building.show import EVENT
 
-        from nakagin.cli.verbs.build import BUILD, messages
-
-        with tempfile.TemporaryDirectory(prefix="nakagin-compose-") as folder:
-            words = build_words(project, name, project.every_service[name], folder)
-            options, arguments = BUILD.parse("build", [*words[:-1], *more, words[-1]])
-            yield from messages(Call("build", options, arguments, compose.connect), [])
+        board = Board()
+        try:
+            for message in messages_of(compose, project, name):
+                if message.get("id") != EVENT:
+                    yield message
+                    continue
+                step, lines = board.feed(message["aux"])
+                if step is not None and message["aux"]["event"] == "begun":
+                    lines = [step.title]
+                yield from ({"stream": line} for line in lines)
+        except NakaginError:
+            pages.extend([f"\nThe image of service {name!r} was not built:", *closing(board)])
+            raise
 
     return build
+
+
+def messages_of(
+    compose: Compose, project: Project, name: str, more: Sequence[str] = ()
+) -> Iterator[dict[str, Any]]:
+    """What the engine tells while it builds a service's image; `more` are further words for `build`."""
+    import tempfile
+
+    from nakagin.cli.verbs.build import BUILD, messages
+
+    with tempfile.TemporaryDirectory(prefix="nakagin-compose-") as folder:
+        words = build_words(project, name, project.every_service[name], folder)
+        options, arguments = BUILD.parse("build", [*words[:-1], *more, words[-1]])
+        yield from messages(Call("build", options, arguments, compose.connect), [])
 
 
 def build_words(project: Project, name: str, service: Service, folder: str) -> list[str]:

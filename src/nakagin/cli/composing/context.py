@@ -11,7 +11,7 @@ from nakagin.cli.command import Call, Command, complain
 from nakagin.cli.flags import Flag
 from nakagin.compose.elsewhere import is_elsewhere
 from nakagin.compose.environment import Sources, gather, is_on, project_name
-from nakagin.errors import Invalid, NotFound
+from nakagin.errors import Invalid
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -163,20 +163,15 @@ class Compose:
         return found
 
     def named(self) -> tuple[str, Project | None]:
-        """(name, project): the project is None where it is only known by its name. Loaded once."""
+        """(name, project), loaded once. A name without a file means what there is of that name, wherever we are."""
         if self._named is None:
-            self._named = self._load_named()
-        return self._named
-
-    def _load_named(self) -> tuple[str, Project | None]:
-        if self.settings.text("project-name") and not self.settings.many("file"):
-            try:
+            name = self.settings.text("project-name")
+            if name and not self.settings.many("file"):
+                self._named = self.name(), None
+            else:
                 project = self.project(all=True)
-            except NotFound:
-                return self.settings.text("project-name"), None
-            return project.name, project
-        project = self.project(all=True)
-        return project.name, project
+                self._named = project.name, project
+        return self._named
 
     @property
     def colours(self) -> bool:
@@ -199,12 +194,20 @@ class Compose:
     @property
     def progress(self) -> str:
         """How progress is shown: auto, tty, plain, json or quiet; COMPOSE_PROGRESS where no flag says so."""
+        return self._progress()
+
+    def _progress(self) -> str:
         mode = self.settings.text("progress")
         if not self.settings.given("progress"):
             mode = os.environ.get("COMPOSE_PROGRESS") or mode
         if mode not in ("auto", "tty", "plain", "json", "quiet"):
             raise Invalid(f"unsupported --progress value {mode!r}: write auto, tty, plain, json or quiet")
         return mode
+
+    def check(self) -> None:
+        """Raise Invalid for a way of showing things that there is not, though this verb may show nothing."""
+        self._colours(sys.stderr)
+        self._progress()
 
     def _mark(self, word: str, colour: int) -> str:
         return f"\x1b[{colour}m{word}\x1b[0m" if self.colours else word

@@ -8,7 +8,7 @@ from nakagin.cli.composing.report import Progress, show_plan
 from nakagin.cli.flags import Flag, UsageError
 from nakagin.compose.execute import AT_ONCE, Execution
 from nakagin.compose.model import Project
-from nakagin.compose.observe import observe
+from nakagin.compose.observe import observe, observe_images
 from nakagin.compose.recall import recalled
 from nakagin.compose.teardown import Ending, plan_down
 
@@ -24,6 +24,8 @@ def down(compose: Compose) -> int:
     state = observe(compose.client, project)
     if found is None:
         project = recalled(name, state)
+        if rmi:
+            observe_images(compose.client, project, state)
     plan = plan_down(
         project,
         state,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 from nakagin.cli import terminal
 from nakagin.cli.command import Call, say
 from nakagin.cli.composing.context import Compose, Verb
 from nakagin.cli.composing.service import INDEX, containers, one_container, only_said
 from nakagin.cli.flags import Flag, Options
 from nakagin.cli.listing import columns
-from nakagin.cli.quantities import human_size
+from nakagin.cli.quantities import human_duration, human_size
 from nakagin.cli.verbs import exec as executing
 from nakagin.errors import Invalid, NotFound
 
@@ -35,13 +37,20 @@ def execute(compose: Compose) -> int:
 
 
 def top(compose: Compose) -> int:
-    """The processes of every container."""
+    """The processes of all containers, in one table."""
     _, found = containers(compose, compose.arguments)
-    for each in found:
-        shown = compose.client.containers.refer(each.id).top()
-        rows = [[each.service, str(each.number), *row] for row in shown["Processes"] or ()]
-        say(each.name)
-        say(columns([["SERVICE", "#", *shown["Titles"]], *rows]))
+    titles: dict[str, None] = {}
+    shown = [(each, compose.client.containers.refer(each.id).top()) for each in found]
+    for _, document in shown:
+        titles |= dict.fromkeys(document["Titles"])
+    rows = [
+        [each.service, str(each.number), *(row.get(title, "-") for title in titles)]
+        for each, document in shown
+        for process in document["Processes"] or ()
+        for row in [dict(zip(document["Titles"], process, strict=False))]
+    ]
+    if rows:
+        say(columns([["SERVICE", "#", *titles], *rows]).rstrip("\n"))
     return 0
 
 
@@ -77,26 +86,34 @@ def images(compose: Compose) -> int:
                 "Platform": f"{document.get('Os', '')}/{document.get('Architecture', '')}",
                 "Size": document["Size"],
                 "Created": document.get("Created"),
+                "LastTagTime": (document.get("Metadata") or {}).get("LastTagTime"),
             }
         )
     if compose.options.on("quiet"):
         for identity in dict.fromkeys(row["ID"].removeprefix("sha256:") for row in rows):
             say(identity)
     elif form == "json":
-        import json
+        from nakagin.spec.document import render
 
-        say(json.dumps(rows))
+        say(render([{key: value for key, value in row.items() if value} for row in rows]))
     else:
-        head = ["CONTAINER", "REPOSITORY", "TAG", "PLATFORM", "IMAGE ID", "SIZE"]
+        head = ["CONTAINER", "REPOSITORY", "TAG", "PLATFORM", "IMAGE ID", "SIZE", "CREATED"]
         lines = [
             [
                 row["ContainerName"], row["Repository"], row["Tag"], row["Platform"], row["ID"][7:19],
-                human_size(row["Size"]),
+                human_size(row["Size"]), _age(row["LastTagTime"] or row["Created"]),
             ]
             for row in rows
         ]  # fmt: skip
         say(columns([head, *lines]).rstrip("\n"))
     return 0
+
+
+def _age(stamp: str | None) -> str:
+    """ "3 days ago"; of an engine that does not say, "N/A"."""
+    if not stamp or stamp.startswith("0001"):
+        return "N/A"
+    return f"{human_duration(dt.datetime.now(dt.UTC).timestamp() - dt.datetime.fromisoformat(stamp).timestamp())} ago"
 
 
 EXEC = Verb(

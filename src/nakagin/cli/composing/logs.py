@@ -40,6 +40,8 @@ def logs(compose: Compose) -> int:
     chosen = [each for each in found if not compose.arguments or each.service in compose.arguments]
     if index := options.number("index"):
         chosen = [each for each in chosen if each.number == index]
+        if not chosen:
+            raise NotFound(f'service "{" ".join(compose.arguments) or name}" has no container #{index}')
     chosen.sort(key=lambda each: each.name)
     printer = Printer(
         [short_name(each, name) for each in chosen],
@@ -168,7 +170,7 @@ class Printer:
     def _prefix(self, name: str) -> bytes:
         known = self._prefixes.get(name)
         if known is None:
-            text = f"{name:<{self._width}} | " if self._prefixed else ""
+            text = f"{name:<{self._width}}  | " if self._prefixed else ""
             if self._coloured and text:
                 text = f"\x1b[{_COLOURS[len(self._prefixes) % len(_COLOURS)]}m{text}\x1b[0m"
             known = self._prefixes[name] = text.encode()

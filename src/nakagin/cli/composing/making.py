@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from nakagin.cli.command import Call, Command, complain, say
 from nakagin.cli.composing.building import build_words
+from nakagin.cli.composing.builds import build_all
 from nakagin.cli.composing.context import Compose, Verb
 from nakagin.cli.composing.service import only_said
 from nakagin.cli.composing.up import UP
@@ -39,16 +40,30 @@ def build(compose: Compose) -> int:
         more += [word for each in options.many(name) for word in (f"--{name}", each)]
     if options.given("memory"):
         more += ["--memory", str(options.number("memory"))]
-    for name in built:
-        if only_said(compose, f"build {name}"):
-            continue
-        with tempfile.TemporaryDirectory(prefix="nakagin-compose-") as folder:
-            words = build_words(project, name, every[name], folder)
-            if code := _run(compose, BUILD_IMAGE, "build", [*words[:-1], *more, words[-1]]):
-                return code
-    if options.on("push") and not options.on("check"):
+    wanted = [name for name in built if not only_said(compose, f"build {name}")]
+    if options.on("check"):
+        return _check(compose, project, wanted, more)
+    if wanted:
+        build_all(compose, project, wanted, more, _form(compose))
+    if options.on("push"):
         return _each(compose, project, PUSH_IMAGE, "push", built, ignore=False)
     return 0
+
+
+def _check(compose: Compose, project: Project, names: Iterable[str], words: list[str]) -> int:
+    """One after the other: each has a page to say."""
+    code = 0
+    for name in names:
+        with tempfile.TemporaryDirectory(prefix="nakagin-compose-") as folder:
+            own = build_words(project, name, project.every_service[name], folder)
+            code = _run(compose, BUILD_IMAGE, "build", [*own[:-1], *words, own[-1]]) or code
+    return code
+
+
+def _form(compose: Compose) -> str:
+    """How `build` shows its progress, by its own flag or Compose's."""
+    form = compose.options.text("progress") or compose.progress
+    return "quiet" if compose.options.on("quiet") else {"json": "rawjson"}.get(form, form)
 
 
 def pull(compose: Compose) -> int:

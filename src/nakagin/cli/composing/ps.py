@@ -7,7 +7,7 @@ import time
 from nakagin.cli.command import say
 from nakagin.cli.composing.context import Compose, Verb
 from nakagin.cli.flags import Flag, UsageError
-from nakagin.cli.listing import ellipsis, show
+from nakagin.cli.listing import ellipsis, show, timestamp
 from nakagin.cli.quantities import human_duration
 from nakagin.cli.verbs.ps import ports
 from nakagin.compose import labels
@@ -87,7 +87,7 @@ def _row(container: Observed, whole: bool) -> dict[str, Any]:
         "Service": container.service,
         "Project": container.labels.get(labels.PROJECT, ""),
         "RunningFor": f"{human_duration(time.time() - int(summary.get('Created', 0)))} ago",
-        "CreatedAt": str(summary.get("Created", "")),
+        "CreatedAt": timestamp(int(summary.get("Created", 0))),
         "Status": status,
         "State": container.state,
         "Health": health,

@@ -86,7 +86,9 @@ class Progress:
                 return
             line.phase = report.phase
             line.detail = ""
-            line.text = {"begun": running, "done": done}.get(report.phase, f"Error {report.text}")
+            line.text = {
+                "begun": running, "done": done, "kept": f"Resource is still in use: {report.text}"
+            }.get(report.phase, f"Error {report.text}")  # fmt: skip
             if report.phase != "begun":
                 line.ended = time.monotonic()
             if self._mode == "plain":
@@ -107,7 +109,7 @@ class Progress:
             return
         width, height = _size(self._output.fileno())
         now = time.monotonic()
-        done = sum(line.phase == "done" for line in self._lines.values())
+        done = sum(line.phase in ("done", "kept") for line in self._lines.values())
         rows = [f"[+] Running {done}/{len(self._lines)}"]
         shown = list(self._lines.items())[-(max(height, 4) - 2) :]
         longest = max(len(name) for name, _ in shown)
@@ -130,16 +132,14 @@ class _Line:
 
     def row(self, name: str, longest: int, now: float, width: int, colours: bool) -> str:
         running = self.phase == "begun"
-        mark = (
-            _SPINNER[int(now / _TICK) % len(_SPINNER)] if running else ("✔" if self.phase == "done" else "✘")
-        )
+        marks = {"done": ("✔", 32), "kept": ("!", 33), "failed": ("✘", 31)}
+        mark, colour = marks.get(self.phase, (_SPINNER[int(now / _TICK) % len(_SPINNER)], 33))
         seconds = f"{(now if running else self.ended) - self.begun:.1f}s"
         detail = f"  {self.detail}" if self.detail and running else ""
         left = f" {mark} {name:<{longest}}  {self.text}{detail}"[: max(width - len(seconds) - 2, 20)]
         row = f"{left:<{max(width - len(seconds) - 1, 0)}}{seconds}"
         if not colours:
             return row
-        colour = 33 if running else 32 if self.phase == "done" else 31
         return row.replace(mark, f"\x1b[{colour}m{mark}\x1b[0m", 1)
 
 

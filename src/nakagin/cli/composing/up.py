@@ -186,17 +186,22 @@ def carry_out(
     mode: str = "",
 ) -> Execution:
     """Supply the images, then plan with what came of it, and do that. `mode`: another than --progress says."""
-    with Progress(mode or compose.progress, colours=compose.colours, silent=silent(compose)) as progress:
-        execution = Execution(
-            project, state, compose.connect, progress, compose.at_once or AT_ONCE, builder(compose)
-        )
-        if supplied.operations:
-            execution.supply(supplied)
-            observe_images(compose.client, execution.project, state)
-        plan = planned(execution.project)
-        for warning in plan.warnings:
-            complain(f"WARN[0000] {warning} ")
-        execution.run(plan)
+    pages: list[str] = []
+    try:
+        with Progress(mode or compose.progress, colours=compose.colours, silent=silent(compose)) as progress:
+            execution = Execution(
+                project, state, compose.connect, progress, compose.at_once or AT_ONCE, builder(compose, pages)
+            )
+            if supplied.operations:
+                execution.supply(supplied)
+                observe_images(compose.client, execution.project, state)
+            plan = planned(execution.project)
+            for warning in plan.warnings:
+                complain(f"WARN[0000] {warning} ")
+            execution.run(plan)
+    finally:
+        for line in pages:
+            complain(line)
     return execution
 
 

@@ -48,7 +48,9 @@ def compose(call: Call) -> int:
     verb = load_verb(name)
     try:
         options, arguments = verb.table.parse(f"compose {name}", words[1:])
-        return verb.function(Compose(call, settings, options, arguments))
+        asked = Compose(call, settings, options, arguments)
+        asked.check()
+        return verb.function(asked)
     except UsageError as error:
         return _wrong_usage(error, f" {name}")
     except HelpAsked:
