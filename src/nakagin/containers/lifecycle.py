@@ -437,7 +437,9 @@ class Containers:
                 with theirs:
                     await capsule.monitor.request("attach", [theirs.fileno()], **wanted)
             self._watch.publish(capsule, "attach")
-        return Stream(ours, record.config.tty, backlog, keys, None, self._watch.teller(capsule, "detach"))
+        detached = self._watch.teller(capsule, "detach")
+        listen = partial(self._shelf.audience.join, record.id)
+        return Stream(ours, record.config.tty, backlog, keys, None, detached, listen)
 
     async def exec_create(self, reference: str, body: ExecCreate) -> str:
         """Prepare a command in a running container; returns the exec id. Conflict if it does not run or is paused."""
