@@ -302,6 +302,8 @@ def main(argv: list[str] | None = None) -> int:
         if given.get("validate"):
             print("configuration OK")
             return 0
+        # As dockerd: what containers find (/etc/hosts, places of mounts) must not depend on who started the engine.
+        os.umask(0o022)
         _begin_log(settings)
         asyncio.run(serve(settings))
     except NakaginError as error:

@@ -265,6 +265,8 @@ def _creations() -> Iterator[Call]:
     yield Call(
         "refused-name", "POST", "/containers/create?name=bad/name", {"Image": "{image}", "Cmd": ["true"]}
     )
+    place = "/containers/create?name=d-refused-platform&platform=linux/s390x"
+    yield Call("refused-platform", "POST", place, {"Image": "{image}"})
     yield Call("refused-empty", "POST", "/containers/create", headers={"Content-Type": "application/json"})
     yield Call(
         "refused-json", "POST", "/containers/create", "{", headers={"Content-Type": "application/json"}

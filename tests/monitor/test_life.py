@@ -14,10 +14,12 @@ from pathlib import Path
 import pytest
 
 from nakagin.cgroups import layout
+from nakagin.cgroups.group import Group
 from nakagin.containers import apparmor
 from nakagin.errors import CommandFailed
 from nakagin.kernel import labels
-from tests.monitor.test_monitor import PATIENCE, Rig, everything, frame, rig
+from nakagin.monitor.launch import Monitor
+from tests.monitor.test_monitor import PATIENCE, Launched, Rig, everything, frame, rig
 
 __all__ = ["rig"]  # a fixture
 
@@ -61,6 +63,41 @@ async def test_a_whole_life(rig: Rig, foreign: dict[str, object] | None) -> None
     with pytest.raises(CommandFailed) as caught:
         await rig.launch("no-such-command", foreign=foreign)
     assert caught.value.exit_code == 127
+
+
+async def test_want_of_memory_is_told_while_the_container_lives_on(
+    rig: Rig, foreign: dict[str, object] | None
+) -> None:
+    container = await rig.launch("sleep", "1000", memory=16 << 20, foreign=foreign)
+    assert await everything(await container.exec("tail", "/dev/zero")) == b""
+    await container.told({"event": "oom"})
+    assert (await container.exec_exits.get())["exit_code"] == 137
+    await container.monitor.request("signal", number=9)
+    assert (await container.exit())["oom_killed"] is True
+
+
+async def test_want_of_memory_under_a_limit_that_came_later(rig: Rig) -> None:
+    container = await rig.launch("sleep", "1000")
+    limit = {"memory": {"limit": 16 << 20, "swap": 16 << 20}}
+    await container.monitor.request("update", resources=limit)
+    await everything(await container.exec("tail", "/dev/zero"))
+    await container.told({"event": "oom"})
+
+
+async def test_want_of_memory_while_nobody_listens_is_told_later(rig: Rig) -> None:
+    script = "while ! [ -e /go ]; do sleep 0.01; done; tail /dev/zero; sleep 1000"
+    container = await rig.launch("sh", "-c", script, memory=16 << 20)
+    group = Group(container.request["cgroup_path"], layout.detect())
+    container.monitor.close()
+    Path(f"/proc/{container.monitor.pid}/root/go").touch()
+    async with asyncio.timeout(PATIENCE):
+        while not group.oom_kills():
+            await asyncio.sleep(0.01)
+    again = Launched(rig, container.request)
+    again.monitor = await Monitor.connect(str(container.run_dir), again.on_event)
+    rig.launched.append(again)
+    await again.told({"event": "oom"})
+    container.exited.set_result({})
 
 
 def limit_of(pid: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -122,6 +123,16 @@ def test_a_torn_end_is_cut_off_by_the_next_writer(tmp_path: Path) -> None:
     assert read(tmp_path / "log") == ["0\n", "1\n", "2\n"]
     write_numbers(tmp_path / "log", 1)
     assert read(tmp_path / "log") == ["0\n", "1\n", "2\n", "0\n"]
+
+
+@pytest.mark.parametrize("ahead", [-SECOND, SECOND // 5])
+async def test_following_ends_by_itself_when_the_moment_is_past(tmp_path: Path, ahead: int) -> None:
+    """Also where nothing more is written: nothing that is wanted can come any more."""
+    write_numbers(tmp_path / "log", 3)
+    until = timestamp(time.time_ns() + ahead)
+    async with asyncio.timeout(60):
+        followed = [entry.data async for entry in follow(str(tmp_path / "log"), asyncio.Event(), until=until)]
+    assert followed == [b"0\n", b"1\n", b"2\n"]
 
 
 async def test_following_sees_each_line_once_across_rotations(tmp_path: Path) -> None:

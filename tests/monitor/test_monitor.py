@@ -27,7 +27,7 @@ pytestmark = pytest.mark.root
 # Seconds that an event may take; an emulated machine has more of them.
 PATIENCE = float(os.environ.get("NAKAGIN_PATIENCE", "20"))
 
-APPLETS = ("sh", "cat", "echo", "sleep", "true", "tty", "seq", "stty", "kill", "ps")
+APPLETS = ("sh", "cat", "echo", "sleep", "true", "tty", "seq", "stty", "kill", "ps", "tail")
 NAMESPACES = ("pid", "mount", "network", "uts", "ipc", "cgroup")
 
 
@@ -73,6 +73,13 @@ class Launched:
             self.exec_exits.put_nowait(event)
         elif event["event"] in {"exit", "lost"} and not self.exited.done():
             self.exited.set_result(event)
+
+    async def told(self, event: dict[str, Any]) -> None:
+        """Return when the monitor has told that."""
+        deadline = asyncio.get_running_loop().time() + PATIENCE
+        while event not in self.events:
+            assert asyncio.get_running_loop().time() < deadline, self.events
+            await asyncio.sleep(0.01)
 
     async def exit(self) -> dict[str, Any]:
         event = await asyncio.wait_for(self.exited, PATIENCE)
@@ -134,8 +141,11 @@ class Rig:
         bundle.mkdir()
         tty = bool(changes.get("tty"))
         config = self._config(args, tty, changes.pop("namespaces", NAMESPACES))
+        if memory := changes.pop("memory", 0):
+            config["linux"]["resources"] = {"memory": {"limit": memory, "swap": memory}}
         if changes.get("foreign"):
             config["ociVersion"] = "1.0.2"  # as the engine does: crun before 1.9 refuses later ones
+            config["linux"]["cgroupsPath"] = f"/{container_id}"
         if "apparmor" in changes:
             config["process"]["apparmorProfile"] = changes.pop("apparmor")
         bundle.joinpath("config.json").write_text(json.dumps(config))

@@ -141,6 +141,12 @@ def test_half_a_cpu_by_either_way(engine: ScratchEngine, name: str) -> None:
         "linux only"
         in engine.docker("run", "--rm", "--platform", "windows/amd64", "busybox", "true", check=125).stderr
     )
+    # An image of another platform than the wanted one is not the image that is wanted.
+    for run in (engine.docker, engine.nakagin):
+        done = run(
+            "run", "--rm", "--pull", "never", "--platform", "linux/s390x", "busybox", "true", check=125
+        )
+        assert "does not provide the specified platform (linux/s390x)" in done.stderr
 
 
 def test_block_devices_are_throttled(engine: ScratchEngine, name: str) -> None:

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from docker import DockerClient
 from docker.errors import APIError, NotFound
 from docker.utils import convert_filters
 from tests.engine_fixture import ScratchEngine, await_until
@@ -200,3 +201,25 @@ def test_events_as_they_come(engine: ScratchEngine, name: str) -> None:
     begun = time.monotonic()
     assert list(engine.client().events(filters={"container": name}, until=int(time.time()) + 1)) == []
     assert time.monotonic() - begun < _PATIENCE
+
+
+@pytest.mark.parametrize("tty", [False, True])
+def test_output_comes_before_the_answer_of_wait(api: DockerClient, tty: bool) -> None:
+    """Clients that attach, start and wait (dockerode) take that answer for the end of everything."""
+    command = ["sh", "-c", "echo out; exit 3"]
+    for _ in range(10):
+        made = api.api.create_container("busybox", command, tty=tty, host_config={"AutoRemove": True})
+        query = {"stream": 1, "stdout": 1, "stderr": 1}
+        attached = api.api.post(
+            api.api._url("/containers/{0}/attach", made["Id"]), params=query, stream=True, timeout=_PATIENCE
+        )
+        stream = api.api._get_raw_response_socket(attached)
+        api.api.start(made["Id"])
+        assert api.api.wait(made["Id"], timeout=_PATIENCE)["StatusCode"] == 3
+        bare = getattr(stream, "_sock", stream)
+        bare.setblocking(False)
+        told = b""
+        while piece := bare.recv(4096):  # neither the output nor its end has to be waited for
+            told += piece
+        assert told == (b"out\r\n" if tty else b"\1\0\0\0\0\0\0\4out\n")
+        attached.close()

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from tests.conftest import running_engine
 from tests.engine_fixture import ScratchEngine
 from tests.spine.observe import init_pid, namespace, parent, status_field
 
@@ -176,3 +177,16 @@ def test_device_nodes(engine: ScratchEngine, plain: str) -> None:
         engine.docker("exec", plain, "sh", "-c", "head -c 4 /dev/zero | wc -c; echo x >/dev/null").stdout
         == "4\n"
     )
+
+
+def test_what_the_engine_makes_is_not_masked_by_who_started_it(pytestconfig: pytest.Config) -> None:
+    """Under a strict umask, too, any user in a container reads its names and reaches its mounts."""
+    before = os.umask(0o077)
+    try:
+        with running_engine(pytestconfig) as engine:
+            script = "cat /etc/hosts /etc/resolv.conf /etc/hostname && ls -d /new/place/. /vol/ume/. && umask"
+            mounts = ("-v", "/tmp:/new/place", "-v", "some:/vol/ume")
+            done = engine.docker("run", "--rm", *mounts, "-u", "1000", "busybox", "sh", "-c", script)
+    finally:
+        os.umask(before)
+    assert done.stdout.endswith("/new/place/.\n/vol/ume/.\n0022\n")

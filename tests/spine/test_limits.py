@@ -25,7 +25,36 @@ def test_memory_hog_below_init_is_seen_too(engine: ScratchEngine, name: str) -> 
     script = "tail /dev/zero; echo child died with $?"
     done = engine.docker("run", "-m", "16m", "--name", name, "busybox", "sh", "-c", script)
     assert done.stdout == "child died with 137\n"
-    assert inspect(engine, name, "{{.State.ExitCode}}") == "0"
+    assert inspect(engine, name, "{{.State.ExitCode}} {{.State.OOMKilled}}") == "0 true"
+
+
+def test_a_memory_hog_is_told_of_while_the_container_lives_on(engine: ScratchEngine, name: str) -> None:
+    """As Docker does since 23: the flag and the event are there at once, and the next start begins anew."""
+    engine.docker("run", "-d", "--init", "-m", "16m", "--name", name, "busybox", "sleep", "1000")
+    engine.docker("exec", name, "tail", "/dev/zero", check=137)
+    state = "{{.State.Running}} {{.State.OOMKilled}}"
+    await_until(lambda: inspect(engine, name, state) == "true true", "the notice")
+    engine.docker("kill", name)
+    engine.docker("wait", name)
+    words = (
+        "--since",
+        "1h",
+        "--until",
+        f"{time.time():.6f}",
+        "-f",
+        f"container={name}",
+        "-f",
+        "type=container",
+    )
+    told = engine.docker("events", *words, "--format", "{{.Action}}").stdout.split("\n")
+    assert [each for each in told if each in {"start", "oom", "kill", "die"}] == [
+        "start",
+        "oom",
+        "kill",
+        "die",
+    ]
+    engine.docker("start", name)
+    assert inspect(engine, name, state) == "true false"
 
 
 def test_limits_reach_the_kernel(engine: ScratchEngine, name: str) -> None:

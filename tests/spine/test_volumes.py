@@ -65,6 +65,13 @@ def test_anonymous_volume_goes_with_its_container(engine: ScratchEngine, cli: Cl
     assert volume not in cli("volume", "ls", "-q").stdout.split()
 
 
+def test_any_user_may_write_to_a_tmpfs_where_the_image_has_nothing(cli: Cli, name: str) -> None:
+    flags = ("--tmpfs", "/one", "--mount", "type=tmpfs,dst=/two,tmpfs-mode=700", "-u", "1000")
+    cli("create", "--name", name, *flags, "busybox", "sh", "-c", "touch /one/x && ! touch /two/x 2>/dev/null")
+    for _ in range(2):
+        cli("start", "-a", name)
+
+
 def test_tmpfs(cli: Cli) -> None:
     script = "mount | grep ' /scratch '; touch /scratch/x"
     shown = cli("run", "--rm", "--tmpfs", "/scratch:size=1m,noexec", "busybox", "sh", "-c", script).stdout

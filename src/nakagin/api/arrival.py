@@ -1,7 +1,7 @@
-"""Waiting until a client has read a response head, before anything else is sent behind it.
+"""Waiting until a client has read what was sent to it, before anything else is sent, or said elsewhere.
 
-Several clients (docker-py) read the head through a buffer and the stream from the bare socket: what arrives
-together with the head they lose. dockerd is slow enough never to show it.
+Several clients (docker-py) read a response head through a buffer and the stream behind it from the bare socket: what
+arrives together with the head they lose. dockerd is slow enough never to show it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _PATIENCE = 0.05
 _TCP_PAUSE = 0.001
 
 
-async def head_was_read(transport: asyncio.Transport) -> None:
+async def was_read(transport: asyncio.Transport) -> None:
     """Return when the peer has read all that was written, as far as this can be known."""
     sock = transport.get_extra_info("socket")
     if sock is None or sock.family != socket.AF_UNIX:
@@ -27,7 +27,9 @@ async def head_was_read(transport: asyncio.Transport) -> None:
     loop = asyncio.get_running_loop()
     end = loop.time() + _PATIENCE
     while (  # noqa: ASYNC110 - the kernel has no event for it
-        not transport.is_closing() and _unread(sock.fileno()) and loop.time() < end
+        not transport.is_closing()
+        and (transport.get_write_buffer_size() or _unread(sock.fileno()))
+        and loop.time() < end
     ):
         await asyncio.sleep(_PAUSE)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -28,17 +30,21 @@ def stream_kind(call: Call, *, tty: bool, upgrade: bool = True) -> str:
 
 async def attach(call: Call) -> Hijacked:
     """POST /containers/{id}/attach."""
-    stream = await _attach(call)
-    return await hijack(call, stream, stream_kind(call, tty=stream.tty, upgrade=call.upgrades))
+    async with _attached(call) as (stream, heard):
+        kind = stream_kind(call, tty=stream.tty, upgrade=call.upgrades)
+        return await hijack(call, stream, kind, heard)
 
 
 async def attach_websocket(call: Call) -> web.StreamResponse:
     """GET /containers/{id}/attach/ws: the raw bytes of the streams in binary messages."""
-    return await over_websocket(call, await _attach(call))
+    async with _attached(call) as (stream, _):
+        return await over_websocket(call, stream)
 
 
-async def _attach(call: Call) -> Stream:
-    return await call.engine.containers.attach(
+@asynccontextmanager
+async def _attached(call: Call) -> AsyncIterator[tuple[Stream, Callable[[], None]]]:
+    """The stream, and what to call when the client has read all of it."""
+    stream = await call.engine.containers.attach(
         call.name,
         stdin=call.flag("stdin"),
         stdout=call.flag("stdout"),
@@ -47,6 +53,11 @@ async def _attach(call: Call) -> Stream:
         logs=call.flag("logs"),
         detach_keys=call.text("detachKeys") or None,
     )
+    heard = stream.listen()
+    try:
+        yield stream, heard
+    finally:
+        heard()
 
 
 async def logs(call: Call) -> web.StreamResponse:

@@ -21,7 +21,7 @@ from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 
 from nakagin.api.answers import COMMON, RAW_STREAM
-from nakagin.api.arrival import head_was_read
+from nakagin.api.arrival import was_read
 from nakagin.api.call import Call
 from nakagin.api.detach import DetachKeys
 from nakagin.api.hangups import hangups
@@ -186,11 +186,13 @@ class Relay:
         *,
         input_ended: bool = False,
         ended: asyncio.Event | None = None,
+        heard: Callable[[], None] | None = None,
     ) -> None:
         """Send `backlog`, then relay `stream` until the client has closed.
 
         The client's transport is paused and already ours; `early` is what it has sent so far. The client is
-        told the end of the output when `ended` is set: then it asks for the exit code.
+        told the end of the output when `ended` is set: then it asks for the exit code. `heard` is called when it
+        has read all, as far as this can be known.
         """
         try:
             # Joined before the backlog comes, which for an exec comes when the command has been started.
@@ -208,6 +210,9 @@ class Relay:
                 if ended is not None and not self.output_ended and not self.finished.is_set():
                     await _patiently(ended)
             self.end_output()
+            if heard is not None and self.client.transport is not None:
+                await was_read(self.client.transport)
+                heard()
             await self.finished.wait()
         finally:
             if self.process.transport is None:
@@ -218,7 +223,7 @@ class Relay:
     async def _head_was_read(self) -> None:
         if not self._begun and self.client.transport is not None:
             self._begun = True
-            await head_was_read(self.client.transport)
+            await was_read(self.client.transport)
 
     def _open(self, early: bytes, input_ended: bool) -> None:
         """Let the bytes pass in both directions."""
@@ -257,8 +262,10 @@ def _head(upgrade: bool, kind: str) -> bytes:
     return f"{start}{common}\r\n".encode()
 
 
-async def hijack(call: Call, stream: Stream, kind: str = RAW_STREAM) -> Hijacked:
-    """Answer `call` with the head and relay `stream`; returns when the client has gone."""
+async def hijack(
+    call: Call, stream: Stream, kind: str = RAW_STREAM, heard: Callable[[], None] | None = None
+) -> Hijacked:
+    """Answer `call` with the head and relay `stream`; returns when the client has gone. `heard`: see `Relay.run`."""
     transport = call.request.transport
     porch = transport.get_protocol() if transport is not None else None
     if transport is None or not isinstance(porch, Porch):
@@ -270,5 +277,8 @@ async def hijack(call: Call, stream: Stream, kind: str = RAW_STREAM) -> Hijacked
     transport.set_protocol(relay.client)
     call.begun = True
     transport.write(_head(call.upgrades, kind))
-    await relay.run(stream.socket, taken.early, stream.backlog, input_ended=taken.ended, ended=stream.ended)
+    await relay.run(
+        stream.socket, taken.early, stream.backlog,
+        input_ended=taken.ended, ended=stream.ended, heard=heard,
+    )  # fmt: skip
     return Hijacked()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import sys
 
 from . import files
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class OomWatch:
-    """Register `fileno()` with epoll for `mask`; when it is ready, `kills()` says how many are new.
+    """Register `fileno()` with epoll for `mask`; when it is ready, `happened()` says how many are new.
 
     v1 hands out an eventfd, v2 notifies on memory.events itself. Where there is no memory controller
     `fileno()` is -1. Raises OSError when the group is missing.
@@ -38,14 +39,19 @@ class OomWatch:
         """The file descriptor, owned by this object; -1 where there is none or it was closed."""
         return self._fd
 
-    def kills(self) -> int:
-        """How many processes were killed since the last call (or since the watch began). Rearms it."""
+    def happened(self) -> int:
+        """How many times since the last call (or since the watch began). Rearms it.
+
+        v1 tells before the kill, which `oom_kills` may not have counted yet; v2 counts kills.
+        """
         try:
-            os.read(self._fd, 4096)  # v1: takes the counter down
-            if self.mask == select.EPOLLPRI:
-                os.lseek(self._fd, 0, os.SEEK_SET)
+            count = os.read(self._fd, 4096)  # v1: takes the counter down
+            if self.mask != select.EPOLLPRI:
+                # The end of the group is told as well.
+                return int.from_bytes(count, sys.byteorder) if self._group.exists() else 0
+            os.lseek(self._fd, 0, os.SEEK_SET)
         except OSError:
-            pass  # no event yet (EAGAIN), or the group is gone (ENODEV)
+            return 0  # no event yet (EAGAIN), or the group is gone (ENODEV)
         total = self._group.oom_kills()
         new, self._seen = max(0, total - self._seen), max(total, self._seen)
         return new

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from nakagin.containers.surroundings import Surroundings
     from nakagin.images.model import Image
     from nakagin.spec import docker
+    from nakagin.spec.platform import Platform
     from nakagin.volumes.model import Volume
 
 
@@ -36,10 +37,14 @@ class Settled(NamedTuple):
 
 
 async def create(
-    shelf: Shelf, around: Surroundings, name: str | None, body: docker.ContainerCreate
+    shelf: Shelf,
+    around: Surroundings,
+    name: str | None,
+    body: docker.ContainerCreate,
+    platform: Platform | None,
 ) -> tuple[Capsule, list[str]]:
     """Make it as a whole or not at all. Raises Invalid, NotFound, Conflict, StepFailed."""
-    record, held, warnings = settle(shelf, around, name, body)
+    record, held, warnings = settle(shelf, around, name, body, platform)
     fills_volumes = record.facts.intent == "creating"
     secret_data = secrets.contents(body.nakagin.secrets)
     with ExitStack() as undo:
@@ -63,9 +68,15 @@ async def create(
     return capsule, warnings
 
 
-def settle(shelf: Shelf, around: Surroundings, name: str | None, body: docker.ContainerCreate) -> Settled:
+def settle(
+    shelf: Shelf,
+    around: Surroundings,
+    name: str | None,
+    body: docker.ContainerCreate,
+    platform: Platform | None = None,
+) -> Settled:
     """The record that a request would make. Changes nothing. Raises Invalid, NotFound, Conflict."""
-    image = None if body.nakagin.rootfs else around.images.resolve(body.image)
+    image = None if body.nakagin.rootfs else around.images.resolve(body.image, platform)
     config = request.merge_with_image(body, image)
     host = _join_by_id(shelf, request.settle_host_config(body.host_config, around))
     warnings = request.check(config, host, around)

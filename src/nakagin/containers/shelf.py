@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from nakagin.containers.audience import Audience
 from nakagin.containers.model import Container
 from nakagin.errors import Conflict, Invalid, NotFound, nearest
 
@@ -115,6 +116,7 @@ class Shelf:
         self._records = records
         self._capsules: dict[str, Capsule] = {}
         self._names: dict[str, str] = {}
+        self.audience = Audience()
         self.departed: dict[str, tuple[int, str]] = {}
         """Exit code and error of the last ones that removed themselves, by id."""
 

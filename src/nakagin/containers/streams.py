@@ -19,7 +19,8 @@ class Stream(NamedTuple):
     `backlog` holds bytes in the same form to be sent before anything is read from the socket
     (attach with `logs`), `detach_keys` the key sequence that ends the session from the input side. `ended`
     is set when the exit code is known, which may be a moment after the end of the output. `detached` is to be
-    called when the session was ended by its keys.
+    called when the session was ended by its keys. A door whose client takes the answer of `wait` for the end of all
+    output calls `listen`, and what it gets from that when the client has read everything, or has gone.
     """
 
     socket: socket.socket
@@ -28,6 +29,7 @@ class Stream(NamedTuple):
     detach_keys: bytes = b"\x10\x11"
     ended: asyncio.Event | None = None
     detached: Callable[[], None] | None = None
+    listen: Callable[[], Callable[[], None]] = lambda: lambda: None
 
 
 class Output(NamedTuple):

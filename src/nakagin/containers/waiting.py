@@ -31,7 +31,7 @@ def wait(shelf: Shelf, reference: str, condition: str = "not-running") -> Awaita
         past = shelf.departed.get(reference)
         if past is None or condition == "next-exit":
             raise
-        return _at_once(*past)
+        return _departed(shelf, reference, WaitResult(past[0], past[1] or None))
     facts = capsule.record.facts
     waiter: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
     if condition == "removed":
@@ -40,17 +40,21 @@ def wait(shelf: Shelf, reference: str, condition: str = "not-running") -> Awaita
         capsule.exit_waiters.add(waiter)
     else:
         waiter.set_result(None)
-    return _end(capsule, waiter)
+    return _end(shelf, capsule, waiter)
 
 
-async def _at_once(exit_code: int, error: str) -> WaitResult:
-    return WaitResult(exit_code, error or None)
+async def _departed(shelf: Shelf, id: str, result: WaitResult) -> WaitResult:
+    await shelf.audience.served(id)
+    return result
 
 
-async def _end(capsule: Capsule, waiter: asyncio.Future[str | None]) -> WaitResult:
+async def _end(shelf: Shelf, capsule: Capsule, waiter: asyncio.Future[str | None]) -> WaitResult:
     try:
         error = await waiter
     finally:
         capsule.exit_waiters.discard(waiter)
         capsule.removal_waiters.discard(waiter)
-    return WaitResult(capsule.record.facts.exit_code, error)
+    result = WaitResult(capsule.record.facts.exit_code, error)
+    if not capsule.pending:  # else it has not run yet for those who are attached
+        await shelf.audience.served(capsule.id)
+    return result

@@ -110,6 +110,8 @@ class Watch:
                 self._spawn(self._on_exit(capsule, event))
             case "lost":
                 self._spawn(self._on_lost(capsule))
+            case "oom":
+                self._spawn(self._on_oom(capsule))
             case "exec-exit":
                 self._execs.on_exit(capsule, event["exec_id"], event["exit_code"])
             case "execs":
@@ -123,6 +125,13 @@ class Watch:
     async def _on_exit(self, capsule: Capsule, document: dict[str, Any]) -> None:
         async with capsule.lock:
             await self.settle_exit(capsule, document)
+
+    async def _on_oom(self, capsule: Capsule) -> None:
+        """A process of it was killed for want of memory, perhaps not its first; the container may live on."""
+        async with capsule.lock:
+            if capsule.record.running:
+                self._shelf.save(capsule, capsule.record.with_facts(oom_killed=True))
+                self.publish(capsule, "oom")
 
     async def _on_lost(self, capsule: Capsule) -> None:
         """Its monitor is gone without a word: what it wrote down counts, else the container died with it."""
@@ -147,8 +156,11 @@ class Watch:
             capsule.probe = None
         capsule.leaving, capsule.monitor = capsule.monitor, None
         self._execs.on_container_exit(capsule)
+        if document["oom_killed"] and not record.facts.oom_killed:
+            self.publish(capsule, "oom")  # nobody was there to hear of it before
         record = record.with_facts(
-            pid=0, paused=False, exit_code=document["exit_code"], oom_killed=document["oom_killed"],
+            pid=0, paused=False, exit_code=document["exit_code"],
+            oom_killed=document["oom_killed"] or record.facts.oom_killed,
             error=document["error"], finished_at=document["finished_at"],
             started_at=document.get("started_at") or record.facts.started_at,
         )  # fmt: skip
@@ -171,8 +183,6 @@ class Watch:
     def _announce_end(self, capsule: Capsule) -> None:
         record = capsule.record
         facts = record.facts
-        if facts.oom_killed:
-            self.publish(capsule, "oom")
         ran = (
             max(0, nanoseconds(facts.finished_at) - nanoseconds(facts.started_at))
             if facts.started_at != NEVER

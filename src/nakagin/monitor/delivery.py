@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from nakagin.cgroups.layout import Layout
     from nakagin.monitor.protocol import Message
     from nakagin.runtime.outside import Outside
-    from nakagin.spec.runtime import Config
+    from nakagin.spec.runtime import Config, Resources
 
 
 def help_monitor(request: Message, fds: list[int], monitor: socket.socket, machine: Layout) -> NoReturn:
@@ -129,8 +129,13 @@ def _bear(request: Message, machine: Layout, outside: Outside | None) -> _Born:
     # A foreign runtime may leave processes of its own behind (a sandbox, a shim).
     private = any(each["type"] == "pid" for each in config["linux"]["namespaces"])
     own_init = private and not request.get("foreign")
-    poststop = bool((config.get("hooks") or {}).get("poststop"))
-    facts = {"pid": container.pid, "started_at": started_at, "own_init": own_init, "poststop": poststop}
+    facts = {
+        "pid": container.pid,
+        "started_at": started_at,
+        "own_init": own_init,
+        "poststop": bool((config.get("hooks") or {}).get("poststop")),
+        "bounded": has_memory_limit(config["linux"].get("resources")),
+    }
     return _Born(facts, [listener.detach(), container.pidfd, *(streams or [container.terminal or -1])])
 
 
@@ -155,6 +160,12 @@ def _start(
         container.delete(force=True)
         raise
     return container
+
+
+def has_memory_limit(resources: Resources | None) -> bool:
+    """Whether the kernel may find a container with these limits to be out of memory while the machine is not."""
+    limit = ((resources or {}).get("memory") or {}).get("limit")
+    return limit is not None and limit > 0
 
 
 def _close_all(fds: Iterable[int]) -> None:

@@ -13,14 +13,16 @@ import os
 import time
 import zlib
 from collections.abc import AsyncIterator, Iterator
+from datetime import datetime
 from typing import NamedTuple
 
 import msgspec
 
-from nakagin.monitor.logfile import timestamp
 from nakagin.monitor.logwatch import watcher
 
 _BLOCK = 256 * 1024
+# Who follows until a moment looks at the clock at least so often, in seconds: it may have been set meanwhile.
+_CLOCK_LOOK = 5.0
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -139,7 +141,7 @@ class Reader:
 async def follow(
     path: str, ended: asyncio.Event, *, since: str = "", until: str = "", tail: int | None = None
 ) -> AsyncIterator[Entry]:
-    """The log's entries, then each new one as it is written, until `ended` is set and all has been given."""
+    """The log's entries, then each new one as it is written, to the last before `ended` is set or `until` is past."""
     reader = Reader(path, since=since, until=until, tail=tail)
     try:
         with watcher().changes(os.path.dirname(path)) as changed:
@@ -147,21 +149,28 @@ async def follow(
                 yield entry
             while True:
                 # Asked before reading: what is written after that is caught by this read or the next event.
-                over = ended.is_set()
+                left = _seconds_to(until) if until else None
+                over = ended.is_set() or (left is not None and left < 0)
                 changed.clear()
                 for entry in reader.resume():
                     yield entry
-                if over or (until and timestamp(time.time_ns()) > until):
+                if over:
                     return
-                await _either(changed, ended)
+                await _either(changed, ended, left)
     finally:
         reader.close()
 
 
-async def _either(changed: asyncio.Event, ended: asyncio.Event) -> None:
+def _seconds_to(moment: str) -> float:
+    """From now to a time as in `Entry.time`: negative when it is past, never more than a look at the clock may wait."""
+    return min(datetime.fromisoformat(moment).timestamp() - time.time(), _CLOCK_LOOK)
+
+
+async def _either(changed: asyncio.Event, ended: asyncio.Event, seconds: float | None) -> None:
+    """One of them, or that many seconds."""
     both = [asyncio.ensure_future(each.wait()) for each in (changed, ended)]
     try:
-        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(both, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
     finally:
         for each in both:
             each.cancel()

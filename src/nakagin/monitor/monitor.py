@@ -11,12 +11,13 @@ import signal
 import socket
 import time
 
+from nakagin.cgroups.events import OomWatch
 from nakagin.cgroups.group import Group
 from nakagin.errors import Conflict, Invalid, NakaginError, NotFound
 from nakagin.kernel import process, terminal
 from nakagin.kernel.loop import READ, Loop
 from nakagin.monitor import foreign, notes, protocol
-from nakagin.monitor.delivery import pipes
+from nakagin.monitor.delivery import has_memory_limit, pipes
 from nakagin.monitor.logsink import open_sink
 from nakagin.monitor.proxy import Proxies
 from nakagin.monitor.stdio import STDERR, STDOUT, Stdio
@@ -73,6 +74,8 @@ class Monitor:
         self._exit_code = -1
         self._execs: dict[str, _Exec] = {}
         self._untold: list[Message] = []
+        self._oom: OomWatch | None = None
+        self._oom_happened = self._oom_untold = False
         self._controls: dict[int, socket.socket] = {}
         self._log = open_sink(born["log"])
         listener, self._pidfd, *rest = fds
@@ -116,6 +119,8 @@ class Monitor:
         self._add_proxies(self._born["proxies"], fds)
         if not self._born["own_init"]:
             self._adopt_orphans()
+        if self._born["bounded"]:
+            self._watch_memory()
 
     @property
     def _container(self) -> runtime.Container | foreign.Foreign:
@@ -167,6 +172,21 @@ class Monitor:
         except ChildProcessError:
             pass  # the signal told of the last child, which was reaped by its pidfd
 
+    def _watch_memory(self) -> None:
+        try:
+            self._oom = OomWatch(Group(self._born["cgroup_path"], self._machine))
+        except OSError as error:  # it has ended already, or the machine cannot tell
+            notes.complain(f"container {self._born['id'][:12]}: nobody tells of want of memory: {error}")
+            return
+        if self._oom.fileno() >= 0:
+            self._loop.watch(self._oom.fileno(), self._oom.mask, self._on_oom)
+
+    def _on_oom(self, _: int) -> None:
+        if self._oom is not None and self._oom.happened():
+            self._oom_happened = True
+            self._oom_untold = not self._controls
+            self._tell({"event": "oom"})
+
     def _on_exit(self, _: int) -> None:
         self._loop.forget(self._pidfd)
         self._exit_code = process.wait_pidfd(self._pidfd)
@@ -177,7 +197,7 @@ class Monitor:
         The engine has its own work to do when it is told, and does it while this process does its own.
         """
         group = Group(self._born["cgroup_path"], self._machine)
-        oom_killed = group.oom_kills() > 0
+        oom_killed = self._last_look_at_memory() or group.oom_kills() > 0
         if not self._born["own_init"]:
             group.kill()  # with a pid namespace of its own the kernel has done that
         self._stdio.drain()
@@ -187,8 +207,6 @@ class Monitor:
         notes.write_exit(self._born["run_dir"], document)
         for each in list(self._execs.values()):
             self._on_exec_exit(each)
-        if oom_killed:
-            self._tell({"event": "oom"})
         self._proxies.close()  # before anybody is told: a restart binds the same ports
         self._tell({"event": "exit", **document})
         if self._born["poststop"] or self._born.get("foreign"):
@@ -199,6 +217,15 @@ class Monitor:
         deadline = time.monotonic() + LINGER
         while not self._stdio.idle and time.monotonic() < deadline:
             self._loop.turn(1.0)
+
+    def _last_look_at_memory(self) -> bool:
+        """Whether want of memory was told of; nobody is told from now on."""
+        if self._oom is not None:
+            self._on_oom(0)
+            self._loop.forget(self._oom.fileno())
+            self._oom.close()
+            self._oom = None
+        return self._oom_happened
 
     @property
     def _is_plain(self) -> bool:
@@ -229,6 +256,9 @@ class Monitor:
         self._untold.clear()
         if known:
             self._send(connection, {"event": "execs", "execs": known})
+        if self._oom_untold:
+            self._oom_untold = False
+            self._send(connection, {"event": "oom"})
 
     def _add_control(self, sock: socket.socket) -> None:
         sock.setblocking(False)
@@ -296,6 +326,8 @@ class Monitor:
 
     def _update(self, message: Message, _: list[int]) -> Message:
         self._container.update(message["resources"])
+        if self._oom is None and has_memory_limit(message["resources"]):
+            self._watch_memory()
         return {}
 
     def _clear_log(self, _: Message, __: list[int]) -> Message:

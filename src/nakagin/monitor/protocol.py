@@ -17,7 +17,7 @@
 
 The socket is SOCK_SEQPACKET (unix(7)): a datagram arrives whole or not at all. An engine that was
 restarted connects to `monitor.sock` in the container's run directory and speaks the same language; the
-first that it hears is "execs", where there are any or some ended while nobody listened.
+first that it hears is "execs", where there are any or some ended while nobody listened, and "oom" likewise.
 """
 
 from __future__ import annotations

@@ -237,7 +237,7 @@ def _mount_filesystem(step: MountFilesystem, site: Site) -> None:
     try:
         data = step.data
         if step.fstype == "tmpfs" and not any(option.startswith("mode=") for option in data):
-            # An image's /tmp is 1777 and its /run is 755; the tmpfs over it shall be no different.
+            # An image's /tmp is 1777 and its /run is 755; the tmpfs over it shall be no different, now or next time.
             data = [*data, f"mode={stat.S_IMODE(os.fstat(place).st_mode):o}"]
         if any(len(option) > 255 for option in data):
             # fsconfig(2) takes values up to 255 bytes; the old call knows no such limit.
@@ -268,7 +268,18 @@ def _filesystem_place(step: MountFilesystem, site: Site) -> int:
         os.close(paths.ensure_in_root(site.root, step.target))
         flags, resolve = os.O_PATH | os.O_DIRECTORY, abi.RESOLVE_IN_ROOT | abi.RESOLVE_NO_SYMLINKS
         return paths.openat2(site.root, step.target, flags, 0, resolve)
+    if step.fstype == "tmpfs":
+        return _tmpfs_place(step, site)
     return paths.ensure_in_root(site.root, step.target)
+
+
+def _tmpfs_place(step: MountFilesystem, site: Site) -> int:
+    """Where nothing is, it gets the mode that a tmpfs has by itself: any user may write there, as under runc."""
+    before = os.umask(0)
+    try:
+        return paths.ensure_in_root(site.root, step.target, mode=0o1777)
+    finally:
+        os.umask(before)
 
 
 def _bind(step: BindMount, site: Site) -> None:

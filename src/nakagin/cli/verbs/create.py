@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from nakagin.cli.command import Call
     from nakagin.client.containers import Container
 
+# How engines say that the image, or the image of that platform, has to be fetched.
+_IMAGE_IS_MISSING = ("no such image", "image with reference")
+
 
 def request_body(call: Call) -> dict[str, Any]:
     """The create request of a call. With --rootfs there is no image and all arguments are the command."""
@@ -88,7 +91,8 @@ def _create(call: Call, body: dict[str, Any]) -> tuple[Container, list[str]]:
     try:
         return containers.create_from(body, name=name, platform=platform)
     except NotFound as error:
-        if policy != "missing" or not image or "no such image" not in error.message.lower():
+        lacks_image = any(words in error.message.lower() for words in _IMAGE_IS_MISSING)
+        if policy != "missing" or not image or not lacks_image:
             raise
     if not options.on("quiet"):
         complain(f"Unable to find image '{full_name(image)}' locally")

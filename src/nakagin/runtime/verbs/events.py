@@ -39,7 +39,7 @@ def events_(call: Call) -> int:
         for fd, _ in poller.poll(max(0.0, due - time.monotonic()) * 1000):
             if fd == made.pidfd:
                 return 0
-            for _ in range(watch.kills()):
+            for _ in range(watch.happened()):
                 _print("oom", made.id, None)
         if time.monotonic() >= due:
             due += interval
