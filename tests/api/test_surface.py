@@ -64,7 +64,6 @@ def rows(*kinds: str) -> list[Row]:
 #: Rows that are not there, and why.
 EXPLAINED = {
     "API.ImageList.digests": "digests are shown in any case, as by dockerd since 1.40",
-    "API.ImageList.identity": "no signatures are verified here, so no identity is known",
     "API.ContainerStart.detachKeys": "the attach request has its own; dockerd does not read it either",
     "API.def.Resources.Init": "a field of HostConfig",
     "API.PluginList.filters.capability": "there are no managed plugins",
