@@ -62,6 +62,14 @@ def test_inspect_is_dockers_document(cli: Cli, net: NetworkedEngine, network: Ma
         "Name": one.name, "MacAddress": "02:42:0a:4d:3c:80",
         "IPv4Address": "10.77.60.128/24", "IPv6Address": "fd77:60::2/64",
     }  # fmt: skip
+    api = net.client().api
+    for version, status in (
+        ("1.51", None),
+        ("1.52", {"10.77.60.0/24": (5, 126), "fd77:60::/64": (4, (1 << 64) - 4)}),
+    ):
+        found = api.get(f"{api.base_url}/v{version}/networks/{name}").json().get("Status")
+        counts = found and {key: tuple(each.values()) for key, each in found["IPAM"]["Subnets"].items()}
+        assert counts == status
     full = shown(cli, name)["Id"]
     assert shown(cli, full[:12])["Name"] == shown(cli, full)["Name"] == name
 

@@ -78,6 +78,11 @@ def image(shown: Document, version: Version, agent: str = "") -> Document:
     return shown
 
 
+def network(shown: Document, version: Version) -> Document:
+    """The document of GET /networks/{id}: how full its subnets are is told from 1.52 on."""
+    return shown if version >= (1, 52) else {key: value for key, value in shown.items() if key != "Status"}
+
+
 def info(shown: Document, version: Version) -> Document:
     """The document of GET /info."""
     if version >= (1, 50):
