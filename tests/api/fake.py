@@ -12,6 +12,7 @@ from nakagin.errors import CommandFailed, Conflict, NotFound, NotModified
 from nakagin.events import EventBus
 from nakagin.images.library import Images
 from nakagin.spec import docker
+from nakagin.spec.platform import Platform
 
 
 def frame(stream: int, data: bytes) -> bytes:
@@ -42,7 +43,7 @@ class FakeContainers:
         return reference
 
     async def create(
-        self, name: str | None, body: docker.ContainerCreate, *, platform: str | None = None
+        self, name: str | None, body: docker.ContainerCreate, *, platform: Platform | None = None
     ) -> tuple[str, list[str]]:
         self.calls.append(("create", name, platform))
         if name in self.created:

@@ -8,6 +8,7 @@ from aiohttp import web
 from nakagin.api import editions
 from nakagin.api.answers import answer, no_content
 from nakagin.api.call import Call
+from nakagin.api.platforms import platform_of
 from nakagin.api.versions import Version
 from nakagin.errors import Invalid, NotFound, Unsupported
 from nakagin.spec.docker import BindOptions, ContainerCreate, HostConfig, Mount, UpdateRequest
@@ -24,11 +25,11 @@ async def create(call: Call) -> web.StreamResponse:
     body = msgspec.structs.replace(body, host_config=_of_old(body.host_config, call.version))
     try:
         identity, warnings = await call.engine.containers.create(
-            call.text("name") or None, body, platform=call.text("platform") or None
+            call.text("name") or None, body, platform=platform_of(call.text("platform"))
         )
     except NotFound as error:
         # To clients, 404 means here that the image must be pulled.
-        if not str(error).startswith("No such image"):
+        if not error.message.startswith(("No such image", "image with reference")):
             raise Invalid(error.message, hint=error.hint) from error
         Reference.parse(body.image)
         raise

@@ -18,6 +18,7 @@ from nakagin.containers.names import check_name, invent_name
 from nakagin.containers.remove import forget, release_storage
 from nakagin.errors import Conflict, Invalid, NotFound, StepFailed
 from nakagin.images import library
+from nakagin.spec.platform import choose
 from nakagin.storage.options import container_size
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from nakagin.containers.surroundings import Surroundings
     from nakagin.images.model import Image
     from nakagin.spec import docker
+    from nakagin.spec.platform import Platform
     from nakagin.volumes.model import Volume
 
 
@@ -37,10 +39,14 @@ class Settled(NamedTuple):
 
 
 async def create(
-    shelf: Shelf, around: Surroundings, name: str | None, body: docker.ContainerCreate
+    shelf: Shelf,
+    around: Surroundings,
+    name: str | None,
+    body: docker.ContainerCreate,
+    platform: Platform | None = None,
 ) -> tuple[Capsule, list[str]]:
     """Make it as a whole or not at all. Raises Invalid, NotFound, Conflict, StepFailed."""
-    record, held, warnings = settle(shelf, around, name, body)
+    record, held, warnings = settle(shelf, around, name, body, platform)
     fills_volumes = record.facts.intent == "creating"
     secret_data = secrets.contents(body.nakagin.secrets)
     with ExitStack() as undo:
@@ -64,12 +70,23 @@ async def create(
     return capsule, warnings
 
 
-def settle(shelf: Shelf, around: Surroundings, name: str | None, body: docker.ContainerCreate) -> Settled:
-    """The record that a request would make. Changes nothing. Raises Invalid, NotFound, Conflict."""
-    image = None if body.nakagin.rootfs else around.images.resolve(body.image)
+def settle(
+    shelf: Shelf,
+    around: Surroundings,
+    name: str | None,
+    body: docker.ContainerCreate,
+    platform: Platform | None = None,
+) -> Settled:
+    """The record that a request would make. Changes nothing. Raises Invalid, NotFound, Conflict.
+
+    `platform` is the one whose image is wanted; None is this machine's where there is one.
+    """
+    image = None if body.nakagin.rootfs else around.images.resolve(body.image, platform)
     config = request.merge_with_image(body, image)
     host = _join_by_id(shelf, request.settle_host_config(body.host_config, around))
     warnings = request.check(config, host, around)
+    if image is not None and platform is None:
+        warnings += _foreign(image, around.images.platform)
     config = _shared_hostname(shelf, config, host)
     endpoints = connecting.settle(around, config, host, body.networking_config.endpoints_config)
     # On other networks a link is a name in DNS, of whoever has it by then: the endpoint's own matter.
@@ -84,12 +101,23 @@ def settle(shelf: Shelf, around: Surroundings, name: str | None, body: docker.Co
         id=os.urandom(32).hex(), name=_choose_name(shelf, name), created=now(),
         image_id=image.id if image else "", chain_id=(image.chain_id or "") if image else "",
         config=config, host_config=host, endpoints=endpoints,
-        extension=secrets.recorded(body.nakagin), mounts=specs,
+        extension=secrets.recorded(body.nakagin), mounts=specs, asked_platform=str(platform or ""),
         facts=Facts(intent="creating" if fills_volumes else "kept"),
     )  # fmt: skip
     _check_rootfs(record)
     timezone.check(record)
     return Settled(record, [image, *shown_images], warnings)
+
+
+def _foreign(image: Image, here: Platform) -> list[str]:
+    """What to warn of where an image is for another kind of machine, and nobody asked for that."""
+    if not image.architecture or choose([(image.platform, True)], here):
+        return []
+    warning = (
+        f"The requested image's platform ({image.platform}) does not match the detected host platform ({here}) "
+        "and no specific platform was requested"
+    )
+    return [warning]
 
 
 def _choose_name(shelf: Shelf, wanted: str | None) -> str:

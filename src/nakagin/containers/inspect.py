@@ -183,7 +183,7 @@ def _image_name(around: Surroundings, record: Container) -> str:
     if not record.image_id:
         return ""
     try:
-        same = around.images.resolve(record.config.image).id == record.image_id
+        same = record.image_id in {each.id for each in around.images.members(record.config.image)}
     except NakaginError:
         same = False
     return record.config.image if same else record.image_id

@@ -48,6 +48,7 @@ from nakagin.monitor import logfile
 if TYPE_CHECKING:
     from nakagin.containers.surroundings import Surroundings
     from nakagin.spec.docker import ContainerCreate, EndpointSettings, ExecCreate, UpdateRequest
+    from nakagin.spec.platform import Platform
 
 Document = dict[str, Any]
 Documents = list[Document]
@@ -132,12 +133,12 @@ class Containers:
     # -- life ------------------------------------------------------------------------------------
 
     async def create(
-        self, name: str | None, body: ContainerCreate, *, platform: str | None = None
+        self, name: str | None, body: ContainerCreate, *, platform: Platform | None = None
     ) -> tuple[str, list[str]]:
         """Make a container; returns its id and the warnings. Raises Invalid, NotFound (image), Conflict (name)."""
-        if platform and platform.partition("/")[0] not in {"linux", ""}:
+        if platform and platform.os != "linux":
             raise Unsupported(f"containers of platform {platform} cannot run here", hint="linux only")
-        capsule, warnings = await create(self._shelf, self._around, name, body)
+        capsule, warnings = await create(self._shelf, self._around, name, body, platform)
         self._watch.publish(capsule, "create")
         self.timetable.enter(capsule)
         return capsule.id, warnings

@@ -78,6 +78,10 @@ def _hand_over(container: Container, known: dict[str, Any]) -> None:
         raise
 
 
+#: How the engine begins to say that an image, or its platform, is not here.
+_MISSING = ("No such image", "image with reference")
+
+
 def _create(call: Call, body: dict[str, Any]) -> tuple[Container, list[str]]:
     options, image = call.options, str(body["Image"])
     name, platform = options.text("name") or None, options.text("platform") or None
@@ -88,7 +92,7 @@ def _create(call: Call, body: dict[str, Any]) -> tuple[Container, list[str]]:
     try:
         return containers.create_from(body, name=name, platform=platform)
     except NotFound as error:
-        if policy != "missing" or not image or "no such image" not in error.message.lower():
+        if policy != "missing" or not image or not error.message.startswith(_MISSING):
             raise
     if not options.on("quiet"):
         complain(f"Unable to find image '{full_name(image)}' locally")
