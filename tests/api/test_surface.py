@@ -75,7 +75,7 @@ EXPLAINED = {
     "API.def.SystemInfo.NRI": "there is no NRI",
     "API.def.SystemInfo.GenericResources": "of swarm",
     "API.def.SystemInfo.ProductLicense": "there is no licence to buy",
-    "API.def.ContainerSummary.ImageManifestDescriptor": "images of several platforms are chosen from at creation",
+    "API.def.ContainerSummary.ImageManifestDescriptor": "shown where the image has a manifest (library/test_peers)",
     "API.def.ContainerInspectResponse.ImageManifestDescriptor": "as above",
     "API.def.ContainerInspectResponse.SizeRw": "shown with size=1",
     "API.def.ContainerSummary.HostConfig.Annotations": "shown where there are some",

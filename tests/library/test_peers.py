@@ -198,11 +198,16 @@ def test_a_container_of_the_platform_that_was_asked_for(
         ).stdout
         for word in ("amd64", "arm64")
     }
+    client = engine.client()
     for cli in (engine.docker, engine.nakagin):
         for word, id in ids.items():
             cli("create", "--platform", f"linux/{word}", "--name", name, "multi:1", "true")
             assert engine.docker("inspect", "-f", "{{.Image}}", name).stdout == id
             assert engine.docker("ps", "-af", f"name={name}", "--format", "{{.Image}}").stdout == "multi:1\n"
+            shown = client.api.inspect_container(name)["ImageManifestDescriptor"]
+            assert (shown["platform"]["architecture"], shown["size"] > 0) == (word, True)
+            (listed,) = client.api.containers(all=True, filters={"name": name})
+            assert listed["ImageManifestDescriptor"] == shown
             engine.nakagin("recreate", "-e", "A=b", name)
             assert engine.docker("inspect", "-f", "{{.Image}}", name).stdout == id
             engine.docker("rm", name)

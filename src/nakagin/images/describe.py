@@ -49,6 +49,18 @@ def descriptor(image: Image, size_of: Callable[[str], int]) -> dict[str, Any]:
     return {"mediaType": media_type, "digest": digest, "size": size_of(digest)}
 
 
+def manifest_descriptor(image: Image, size_of: Callable[[str], int]) -> dict[str, Any] | None:
+    """Docker's ImageManifestDescriptor: of the image's own manifest, with its platform; None where it has none."""
+    found = descriptor(image, size_of)
+    return None if found["mediaType"] == MEDIA_CONFIG else {**found, "platform": platform_document(image)}
+
+
+def platform_document(image: Image) -> dict[str, str]:
+    """The platform in a descriptor."""
+    variant = {"variant": image.variant} if image.variant else {}
+    return {"architecture": image.architecture, "os": image.os, **variant}
+
+
 def identity(image: Image, builds: Sequence[tuple[str, str]]) -> dict[str, Any] | None:
     """Docker's Identity: the repositories that an image was pulled from or pushed to, and its `builds` (id and
     start, RFC 3339) that are remembered. None where neither is known. Signatures are not verified."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from nakagin.errors import NakaginError
+from nakagin.images.describe import platform_document
 from nakagin.images.entries import Entry, entries_of
 from nakagin.registry.model import Manifest, decode
 from nakagin.spec.image import MANIFESTS, MEDIA_MANIFEST
@@ -40,9 +41,7 @@ def _of_image(blobs: Blobs, image: Image, listed: Sequence[str]) -> dict[str, An
     kept = [digest for digest, kind in image.record.manifests.items() if kind in MANIFESTS]
     kept.sort(key=lambda digest: digest not in listed)
     digest = kept[0] if kept else image.id
-    platform = {"architecture": image.architecture, "os": image.os}
-    if image.variant:
-        platform["variant"] = image.variant
+    platform = platform_document(image)
     content = _sizes(blobs, {digest, image.id, *(layer.digest for layer in image.record.layers)})
     return {
         "ID": digest,
