@@ -150,6 +150,12 @@ def test_a_dockerfile_outside_its_context(engine: ScratchEngine, folder: Path) -
         assert (out / "r").read_text() == expected
     engine.nakagin("build", "-f", "-", "-o", str(out), str(folder), stdin=elsewhere.read_text())
     assert (out / "r").read_text() == "a.txt\nb.log\n"
+    # docker's command line puts it into the tar, which then ends without padding
+    listing = "FROM busybox\nCOPY . /c\nRUN ls -A /c\n"
+    elsewhere.write_text(listing)
+    for options, stdin in ((("-f", "-"), listing), (("-f", str(elsewhere)), None)):
+        said = engine.docker("build", "--no-cache", *options, str(folder), stdin=stdin).stdout
+        assert "\na.txt\nb.log\n ---> " in said, said
 
 
 def test_the_context_stays_here_when_nothing_needs_it(engine: ScratchEngine, folder: Path) -> None:

@@ -124,6 +124,7 @@ def test_no_link_leads_out_of_the_context(build: Site) -> None:
         assert found.image is None, source
         assert "hostname" in found.error or source in found.error
         assert secret.decode().strip() not in found.text
+    assert "nothing above it can be copied" in build("FROM busybox\nCOPY ../up /x\n", {"a": b""}).error
     inside = build("FROM busybox\nCOPY etc/hostname /x\n", {**files, "etc/hostname": b"mine"})
     assert inside.image is None or build.shell(inside, "cat /x") == "mine"
 

@@ -258,6 +258,9 @@ def test_triggers_run_in_the_child_and_not_in_the_grandchild(build: Site) -> Non
     )
     child = build("FROM onbuild-base\nRUN echo own >> /t\n", FILES, tag="onbuild-child")
     assert build.shell(child, "cat /t /a") == "triggered\nown\nA"
+    begun = "Step 1/2 : FROM onbuild-base\n# Executing 2 build triggers\nONBUILD RUN echo triggered >> /t\n"
+    assert child.text.startswith(begun), child.text
+    assert child.text.count("Step ") == child.text.count("/2 : ") == 2
     grandchild = build("FROM onbuild-child\n", FILES)
     assert build.shell(grandchild, "cat /t") == "triggered\nown\n"
     assert not child.config.get("OnBuild")

@@ -186,6 +186,46 @@ def test_several_platforms_under_one_name(engine: ScratchEngine, saved: Path, tm
     engine.docker("rmi", "multi:1")
 
 
+def test_a_container_of_the_platform_that_was_asked_for(
+    engine: ScratchEngine, saved: Path, name: str, tmp_path: Path
+) -> None:
+    """CLI.run.platform CLI.create.platform: the image of that platform or none; others only with a warning."""
+    (tmp_path / "two.tar").write_bytes(two_platforms(saved.read_bytes()))
+    engine.docker("load", "-i", str(tmp_path / "two.tar"))
+    ids = {
+        word: engine.nakagin(
+            "image", "inspect", "--platform", f"linux/{word}", "-f", "{{.Id}}", "multi:1"
+        ).stdout
+        for word in ("amd64", "arm64")
+    }
+    client = engine.client()
+    for cli in (engine.docker, engine.nakagin):
+        for word, id in ids.items():
+            cli("create", "--platform", f"linux/{word}", "--name", name, "multi:1", "true")
+            assert engine.docker("inspect", "-f", "{{.Image}}", name).stdout == id
+            assert engine.docker("ps", "-af", f"name={name}", "--format", "{{.Image}}").stdout == "multi:1\n"
+            shown = client.api.inspect_container(name)["ImageManifestDescriptor"]
+            assert (shown["platform"]["architecture"], shown["size"] > 0) == (word, True)
+            (listed,) = client.api.containers(all=True, filters={"name": name})
+            assert listed["ImageManifestDescriptor"] == shown
+            engine.nakagin("recreate", "-e", "A=b", name)
+            assert engine.docker("inspect", "-f", "{{.Image}}", name).stdout == id
+            engine.docker("rm", name)
+        wrong = cli(
+            "run", "--rm", "--pull", "never", "--platform", "linux/s390x", "multi:1", "true", check=125
+        )
+        assert "does not provide the specified platform (linux/s390x)" in wrong.stderr
+        pulled = cli("run", "--rm", "--platform", "linux/s390x", "nowhere.invalid/multi:1", check=125).stderr
+        assert "Unable to find image 'nowhere.invalid/multi:1' locally" in pulled
+    engine.docker("rmi", "multi:1")
+    engine.docker("load", "--platform", "linux/arm64", "-i", str(tmp_path / "two.tar"))
+    warned = "platform (linux/arm64) does not match the detected host platform (linux/amd64)"
+    for cli in (engine.docker, engine.nakagin):
+        assert warned in cli("run", "--rm", "multi:1", "true").stderr
+        assert warned not in cli("run", "--rm", "--platform", "linux/arm64", "multi:1", "true").stderr
+    engine.docker("rmi", "multi:1")
+
+
 def two_platforms(archive: bytes) -> bytes:
     """Our archive as an OCI layout whose one entry is an index of the image and an arm64 twin of it."""
     files: dict[str, bytes] = {}

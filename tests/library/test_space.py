@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import sqlite3
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -71,22 +73,53 @@ def test_df_agrees_with_du(roomy: ScratchEngine) -> None:
     assert "filled" in roomy.docker("system", "df", "-v").stdout
 
 
-def test_after_removing_everything_nothing_is_left(roomy: ScratchEngine) -> None:
-    roomy.docker("run", "-d", "--name", "one", "-v", "vol:/v", "busybox", "sleep", "1000")
-    roomy.docker("commit", "one", "two:1")
-    roomy.docker("rm", "-f", "one")
-    out = roomy.docker("system", "prune", "-a", "-f", "--volumes").stdout
-    assert "Total reclaimed space" in out
-    roomy.docker("volume", "rm", "vol")
+def stored(engine: ScratchEngine) -> tuple[list[str], list[tuple[str, ...]]]:
+    """What is below the data root of an engine that has ended: paths, and the keys of the database's rows."""
+    with contextlib.closing(sqlite3.connect(engine.data_root / "records.db")) as database:
+        found = [
+            *database.execute("SELECT kind, id FROM documents"),
+            *database.execute("SELECT kind, name FROM names"),
+            *database.execute("SELECT kind, id, holder FROM holds"),
+        ]
+    return sorted(engine.stored_files()), sorted(found)
 
-    def files() -> list[str]:
-        found = subprocess.run(
-            ["find", roomy.data_root, "-path", roomy.data_root / "places", "-prune", "-o", "-type", "f", "-print"],
-            capture_output=True, text=True, check=True,
-        ).stdout.split()  # fmt: skip
-        return [each for each in found if os.path.basename(each).split(".")[0] not in ("records", "engine")]
 
-    await_until(lambda: not files(), f"nothing to be left: {files()}")
+def test_after_removing_everything_nothing_is_left(tmp_path: Path) -> None:
+    """The data root is as an engine leaves it that was started and did nothing."""
+    engine = ScratchEngine()
+    try:
+        engine.start()
+        engine.terminate()
+        fresh = stored(engine)
+        engine.restart()
+        engine.bootstrap_busybox()
+        engine.docker("network", "create", "net")
+        engine.docker(
+            "run", "-d", "--name", "one", "--net", "net", "-v", "vol:/v", "-v", "/w", "busybox", "sleep", "99"
+        )
+        text = "FROM busybox\nRUN --mount=type=cache,target=/c date > /c/x\nCOPY . /\n"
+        (tmp_path / "Dockerfile").write_text(text)
+        for cli in (engine.docker, engine.nakagin):
+            cli("build", "-t", "built", str(tmp_path))
+        cache = f"type=local,dest={tmp_path}/cache"
+        engine.nakagin("build", "--cache-to", cache, "-o", f"{tmp_path}/o", str(tmp_path))
+        engine.docker("commit", "one", "two")
+        archive, layout = str(tmp_path / "a.tar"), tmp_path / "layout"
+        engine.docker("save", "-o", archive, "two", "built")
+        layout.mkdir()
+        subprocess.run(["tar", "-xf", archive, "-C", str(layout)], check=True)
+        engine.docker("load", "-i", archive)
+        engine.nakagin("load", "-i", str(layout))
+        engine.docker("rm", "-f", "-v", "one")
+        engine.docker("system", "prune", "-af", "--volumes")
+        engine.docker("volume", "rm", "vol", check=None)
+        engine.nakagin("builder", "history", "--clear")
+        assert engine.docker("image", "ls", "-aq").stdout == ""
+        engine.terminate()
+        assert stored(engine) == fresh
+        engine.restart()
+    finally:
+        close_clean(engine)
 
 
 def test_retention(roomy: ScratchEngine) -> None:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from nakagin.errors import Conflict, Exhausted, Invalid
 from nakagin.network.addresses import Allocator, Use, choose_subnet, first_host, mac_of, overlaps
+from nakagin.network.documents import status
 from nakagin.network.model import Subnet
 
 SMALL = Subnet("10.0.0.0/29", "10.0.0.1")  # 10.0.0.2 to .6 are free
@@ -86,3 +87,27 @@ def test_ipv6_subnets_work_alike() -> None:
 
 def test_the_mac_address_is_made_of_the_address() -> None:
     assert mac_of("172.17.0.2/16") == "02:42:ac:11:00:02"
+
+
+@pytest.mark.parametrize(
+    ("pool", "counts"),
+    [
+        (Subnet("10.0.0.0/24", "10.0.0.1"), (4, 252)),
+        (
+            Subnet("10.0.0.0/24", "10.0.0.1", ip_range="10.0.0.128/25", auxiliary={"a": "10.0.0.200"}),
+            (5, 125),
+        ),
+        (Subnet("10.0.0.4/31"), (1, 1)),
+        (Subnet("fd00::/48", "fd00::1"), (4, (1 << 80) - 4)),
+    ],
+)
+def test_how_full_a_subnet_is(pool: Subnet, counts: tuple[int, int]) -> None:
+    allocator = Allocator(pool, "web")
+    allocator.take()
+    assert allocator.counts() == counts
+
+
+def test_status_saturates() -> None:
+    full = (1 << 64) - 1
+    (found,) = status({"fd00::/48": (4, (1 << 80) - 4)})["IPAM"]["Subnets"].values()
+    assert found == {"IPsInUse": 4, "DynamicIPsAvailable": full}

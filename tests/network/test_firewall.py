@@ -50,7 +50,9 @@ def test_a_new_network_leaves_the_rules_of_others_alone() -> None:
 @pytest.mark.root
 @in_namespace
 def test_the_kernel_takes_every_kind_of_rule_and_gives_it_back_alike() -> None:
-    planned = plan("nakagin_x", [V4, DUAL], [WEB, LOCAL, RANGE, SHIFTED, SIX])
+    trusting = msgspec.structs.replace(V4, id="c" * 64, bridge="n0", trusted=("eth1", "vpn-0.1@x"))
+    direct = SIX._replace(direct=True)
+    planned = plan("nakagin_x", [V4, DUAL, trusting], [WEB, LOCAL, RANGE, SHIFTED, direct])
     firewall = Firewall("nakagin_x")
     firewall.apply(planned)
     assert not firewall.restore(planned)

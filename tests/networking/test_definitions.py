@@ -62,6 +62,14 @@ def test_inspect_is_dockers_document(cli: Cli, net: NetworkedEngine, network: Ma
         "Name": one.name, "MacAddress": "02:42:0a:4d:3c:80",
         "IPv4Address": "10.77.60.128/24", "IPv6Address": "fd77:60::2/64",
     }  # fmt: skip
+    api = net.client().api
+    for version, status in (
+        ("1.51", None),
+        ("1.52", {"10.77.60.0/24": (5, 126), "fd77:60::/64": (4, (1 << 64) - 4)}),
+    ):
+        found = api.get(f"{api.base_url}/v{version}/networks/{name}").json().get("Status")
+        counts = found and {key: tuple(each.values()) for key, each in found["IPAM"]["Subnets"].items()}
+        assert counts == status
     full = shown(cli, name)["Id"]
     assert shown(cli, full[:12])["Name"] == shown(cli, full)["Name"] == name
 
@@ -174,6 +182,12 @@ REFUSED = [
     (("-o", "com.docker.network.bridge.enable_icc=perhaps", "xx"), "failed to parse"),
     (("-o", "com.docker.network.bridge.name=far-too-long-for-linux", "xx"), "invalid bridge name"),
     (("-o", "com.docker.network.bridge.name=eth0", "xx"), "but no bridge"),
+    (("-o", 'com.docker.network.bridge.name=a"b', "xx"), "invalid bridge name"),
+    (("-o", "com.docker.network.bridge.trusted_host_interfaces=eth0:x*", "xx"), 'invalid interface "x*"'),
+    (
+        ("-o", "com.docker.network.enable_ipv6=perhaps", "xx"),
+        "failed to parse com.docker.network.enable_ipv6",
+    ),
     (
         ("-o", "com.docker.network.bridge.gateway_mode_ipv4=isolated", "xx"),
         'can only be used for an "internal"',
@@ -205,6 +219,18 @@ def test_taken_names_subnets_and_bridges_say_by_whom(net: NetworkedEngine, netwo
     warned = net.nakagin("network", "create", "--subnet", "10.99.0.0/25", "near")
     assert "WARNING: subnet 10.99.0.0/25 overlaps with the route by eth0 (10.99.0.0/24)" in warned.stderr
     net.docker("network", "rm", "near")
+
+
+def test_families_by_option(net: NetworkedEngine, network: Make) -> None:
+    """As --default-network-opt gives them; what the request says itself wins, and the option is not shown then."""
+    options = ("-o", "com.docker.network.enable_ipv6=true", "-o", "com.docker.network.enable_ipv4=0")
+    shown = "{{.EnableIPv4}} {{.EnableIPv6}} {{len .Options}}"
+    for flags, words in (
+        (options, "false true 2"),
+        (("--ipv4", "--ipv6=false", *options), "true false 0"),
+        (("--ipv4", *options), "true true 1"),
+    ):
+        assert net.docker("network", "inspect", "-f", shown, network(*flags)).stdout == f"{words}\n"
 
 
 def test_ids_that_begin_alike(net: NetworkedEngine, network: Make) -> None:

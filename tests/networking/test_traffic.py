@@ -161,6 +161,24 @@ def test_routed_networks_open_published_ports_only(net: NetworkedEngine, network
     assert says(net.lan.client, HOST, 8085, seconds=0.4) == "", "the host's port is not taken"
 
 
+def test_trusted_interfaces_lead_to_published_ports_at_the_containers_own_address(
+    net: NetworkedEngine, network: Make, run: Run
+) -> None:
+    trusted = network(
+        "--ipv6", "--subnet", "10.77.91.0/24", "--subnet", "fd77:91::/64",
+        "-o", f"{BR}trusted_host_interfaces=vpn0:eth0",
+    )  # fmt: skip
+    one = run("--network", trusted, "-p", "8091:80")
+    for address, source in zip(everything(net, one, trusted), (CLIENT, CLIENT6), strict=True):
+        assert says(net.lan.client, address, 80) == f"{one.name} 80 {source}"
+        assert says(net.lan.client, address, 81, seconds=0.4) == "", "81 is not published"
+    assert says(net.lan.client, HOST, 8091) == f"{one.name} 80 {CLIENT}"
+    other = network("--subnet", "10.77.92.0/24", "-o", f"{BR}trusted_host_interfaces=vpn0")
+    two = run("--network", other, "-p", "8092:80")
+    assert says(net.lan.client, everything(net, two, other)[0], 80, seconds=0.4) == "", "eth0 is not trusted"
+    assert "open at the container's own address as well" in net.nakagin("explain", trusted).stdout
+
+
 def test_unprotected_networks_are_open_to_whoever_has_a_route(
     net: NetworkedEngine, network: Make, run: Run
 ) -> None:

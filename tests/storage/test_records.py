@@ -90,6 +90,21 @@ def test_what_was_committed_survives_without_closing(tmp_path: Path) -> None:
     first.close()
 
 
+def test_what_was_deleted_gives_its_room_back(tmp_path: Path, records: Records) -> None:
+    for number in range(1000):
+        records.put("thing", str(number), bytes(4000))
+    records.checkpoint()
+    assert os.path.getsize(records.path) > 4_000_000
+    for number in range(1000):
+        records.delete("thing", str(number))
+    records.put("thing", "kept", b"x")
+    for _ in range(2):  # the file gets shorter when what was written anew is in it
+        records.checkpoint()
+    records.put("thing", "kept", b"y")  # and its log when it is used again
+    assert sum(os.path.getsize(records.path + end) for end in ("", "-wal")) < 2_000_000
+    assert records.all("thing") == [("kept", b"y")]
+
+
 def test_threads_do_not_lose_writes(records: Records) -> None:
     def write(worker: int) -> None:
         for number in range(50):

@@ -126,7 +126,13 @@ def test_an_empty_stream_is_an_empty_tar() -> None:
     assert list(TarReader(io.BytesIO(b""))) == []
 
 
-@pytest.mark.parametrize("cut", [100, 512 + 3, 700])
+def test_the_last_file_needs_no_padding() -> None:
+    """As the docker command line ends an archive in which it has replaced the Dockerfile."""
+    whole = tar(member("f", b"x" * 600))
+    assert contents(whole[: 512 + 600]) == contents(whole)
+
+
+@pytest.mark.parametrize("cut", [100, 512 + 3, 700, 512 + 600 + 1])
 def test_cut_off(cut: int) -> None:
     with pytest.raises(Damaged, match="ends in the middle"):
         contents(tar(member("f", b"x" * 600))[:cut])

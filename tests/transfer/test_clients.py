@@ -7,6 +7,7 @@ import secrets
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from docker.errors import APIError, NotFound
@@ -202,3 +203,31 @@ def test_search(engine: ScratchEngine, peer: LocalRegistry, faulty_registry: Fau
         assert [line.split()[0] for line in lines[1:]] == ["one", "two"]
         assert cli("search", "-f", "stars=5", "--format", "{{.Name}}", term).stdout == "one\n"
     assert faulty_registry.requests("GET", "/v1/search")[0].query["q"] == ["words"]
+
+
+def test_where_an_image_comes_from(engine: ScratchEngine, peer: LocalRegistry, tmp_path: Path) -> None:
+    """API.ImageList.identity: its repositories, whatever else it is called, and the builds that made it."""
+    api = engine.client().api
+
+    def ask(path: str) -> Any:
+        answer = api.get(f"{api.base_url}{path}")
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    name = f"{peer.host}/{unique()}"
+    (tmp_path / "Dockerfile").write_text(f"FROM busybox\nLABEL of={name}\n")
+    engine.nakagin("build", "-t", f"{name}:1", str(tmp_path))
+    built = ask(f"/v1.54/images/{name}:1/json")
+    (build,) = built["Identity"].pop("Build")
+    assert built["Identity"] == {}
+    assert build["Ref"] in engine.nakagin("builder", "history", "--no-trunc").stdout
+    engine.docker("push", f"{name}:1")
+    engine.docker("tag", f"{name}:1", "elsewhere.example/x:1")
+    identity = {"Pull": [{"Repository": name}], "Build": [build]}
+    shown = ask("/v1.54/images/elsewhere.example/x:1/json?manifests=1")
+    assert (shown["Identity"], shown["Manifests"][0]["ImageData"]["Identity"]) == (identity, identity)
+    assert "Identity" not in ask(f"/v1.52/images/{name}:1/json")
+    images = ask("/v1.54/images/json?manifests=1&identity=1")
+    (listed,) = [each for each in images if each["Id"] == built["Id"]]
+    assert listed["Manifests"][0]["ImageData"]["Identity"] == identity
+    engine.docker("rmi", "-f", built["Id"])

@@ -141,6 +141,12 @@ async def chronicle(call: Call) -> web.StreamResponse:
     return answer([told.document() for told in call.engine.builder.chronicle.all()])
 
 
+async def clear_chronicle(call: Call) -> web.StreamResponse:
+    """DELETE /nakagin/builds: forget those that are over."""
+    call.engine.builder.chronicle.clear()
+    return Answer(204)
+
+
 def _failure(error: Exception) -> dict[str, Any]:
     detail: dict[str, Any] = {"message": message_of(error)}
     if isinstance(error, RunFailed):
@@ -230,4 +236,5 @@ READS = {
     "POST /build": build,
     "POST /nakagin/build": build_asking,
     "GET /nakagin/builds": chronicle,
+    "DELETE /nakagin/builds": clear_chronicle,
 }

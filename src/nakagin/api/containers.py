@@ -23,15 +23,13 @@ async def create(call: Call) -> web.StreamResponse:
     if call.scope is not None:
         body = call.scope.created(body)
     body = msgspec.structs.replace(body, host_config=_of_old(body.host_config, call.version))
-    wanted = call.text("platform")
-    platform = platform_of("" if wanted == "linux" else wanted)
     try:
         identity, warnings = await call.engine.containers.create(
-            call.text("name") or None, body, platform=platform
+            call.text("name") or None, body, platform=platform_of(call.text("platform"))
         )
     except NotFound as error:
         # To clients, 404 means here that the image must be pulled.
-        if not str(error).startswith(("No such image", "image with reference")):
+        if not error.message.startswith(("No such image", "image with reference")):
             raise Invalid(error.message, hint=error.hint) from error
         Reference.parse(body.image)
         raise

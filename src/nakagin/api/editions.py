@@ -35,7 +35,14 @@ def container(shown: Document, version: Version) -> Document:
     if version >= (1, 52):
         networks = {key: value for key, value in networks.items() if key not in _LEGACY_NETWORK}
         shown = {**shown, "Storage": {"RootFS": {"Snapshot": {"Name": shown["Driver"]}}}}
-    return {**shown, "NetworkSettings": networks}
+    return {**_with_manifest(shown, version), "NetworkSettings": networks}
+
+
+def _with_manifest(shown: Document, version: Version) -> Document:
+    """A container's ImageManifestDescriptor is there from 1.48 on, where it is known."""
+    if version >= (1, 48) and shown.get("ImageManifestDescriptor"):
+        return shown
+    return {key: value for key, value in shown.items() if key != "ImageManifestDescriptor"}
 
 
 def _with_short_id(networks: Document, short: str) -> Document:
@@ -50,6 +57,7 @@ def _with_short_id(networks: Document, short: str) -> Document:
 
 def container_summary(shown: Document, version: Version) -> Document:
     """One of GET /containers/json, which comes with its Health."""
+    shown = _with_manifest(shown, version)
     if version >= (1, 52):
         return shown
     return {key: value for key, value in shown.items() if key != "Health"}
@@ -76,6 +84,11 @@ def image(shown: Document, version: Version, agent: str = "") -> Document:
             if not shown.get(name):
                 shown.pop(name, None)
     return shown
+
+
+def network(shown: Document, version: Version) -> Document:
+    """The document of GET /networks/{id}: how full its subnets are is told from 1.52 on."""
+    return shown if version >= (1, 52) else {key: value for key, value in shown.items() if key != "Status"}
 
 
 def info(shown: Document, version: Version) -> Document:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
@@ -14,6 +14,7 @@ from nakagin.api.call import Call
 from nakagin.api.platforms import platform_of, platforms_of
 from nakagin.api.versions import Version
 from nakagin.errors import Invalid
+from nakagin.images import describe
 from nakagin.images.explain import explained
 from nakagin.images.retention import retention_of
 from nakagin.registry.credentials import from_header
@@ -34,9 +35,25 @@ async def list_all(call: Call) -> web.StreamResponse:
         if call.flag("shared-size"):
             document["SharedSize"] = images.shared_size(image)
         if call.flag("manifests") and call.version >= (1, 47):
-            document["Manifests"] = images.manifests(image)
+            identity = call.version >= (1, 54) and call.flag("identity")
+            document["Manifests"] = images.manifests(image, _identities(call) if identity else _none)
             document["Descriptor"] = images.descriptor(image)
     return answer(documents)
+
+
+def _identities(call: Call) -> Callable[[Image], dict[str, Any]]:
+    """What tells where an image comes from, as a field of its document; {} where that is not known."""
+
+    def identified(image: Image) -> dict[str, Any]:
+        builds = [(told.id, told.started) for told in call.engine.builder.chronicle.of_image(image.id)]
+        found = describe.identity(image, builds)
+        return {"Identity": found} if found else {}
+
+    return identified
+
+
+def _none(_image: Image) -> dict[str, Any]:
+    return {}
 
 
 def summary(image: Image, version: Version) -> dict[str, Any]:
@@ -68,9 +85,11 @@ async def inspect(call: Call) -> web.StreamResponse:
     document = dict(images.inspect(call.name, platform))
     if call.version >= (1, 48):
         image = images.resolve(call.name, platform)
+        identified = _identities(call) if call.version >= (1, 53) else _none
         document["Descriptor"] = images.descriptor(image)
+        document |= identified(image)
         if call.flag("manifests"):
-            document["Manifests"] = images.manifests(image)
+            document["Manifests"] = images.manifests(image, identified)
     return answer(editions.image(document, call.version, call.request.headers.get("User-Agent", "")))
 
 

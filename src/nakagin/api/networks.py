@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from nakagin.api import editions
 from nakagin.api.answers import Answer, answer, no_content
 from nakagin.api.call import Call
 from nakagin.containers.selection import parse_moment
@@ -20,7 +21,7 @@ async def list_all(call: Call) -> web.StreamResponse:
 async def inspect(call: Call) -> web.StreamResponse:
     """GET /networks/{id}."""
     shown = call.engine.networks.inspect(call.name, verbose=call.flag("verbose"), scope=call.text("scope"))
-    return answer(shown)
+    return answer(editions.network(shown, call.version))
 
 
 async def create(call: Call) -> web.StreamResponse:

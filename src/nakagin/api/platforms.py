@@ -9,8 +9,11 @@ from nakagin.spec.platform import Platform
 
 
 def platform_of(text: str) -> Platform | None:
-    """The platform, None for an empty text. Raises Invalid."""
-    if not text:
+    """The platform; None for an empty text, and for an OS alone, which leaves the choice to this machine.
+
+    Raises Invalid.
+    """
+    if text.lower() in {"", "linux"}:
         return None
     if not text.startswith("{"):
         return Platform.parse(text)

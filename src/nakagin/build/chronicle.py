@@ -75,6 +75,10 @@ class Chronicle:
             for each in reversed(self._told.values())
         ]
 
+    def of_image(self, image: str) -> list[Told]:
+        """The builds that made the image with this id, the newest first."""
+        return [each for each in self.all() if each.image == image]
+
     async def news(self) -> None:
         """Wait until a build has begun or ended."""
         await self._changed.wait()
@@ -141,6 +145,11 @@ class Chronicle:
         if told is not None and told.state != "running":
             del self._told[id]
             self._records.delete(KIND, id)
+
+    def clear(self) -> None:
+        """Say no more of any build that is over."""
+        for told in self.all():
+            self.forget(told.id)
 
     def _announce(self) -> None:
         self._changed.set()

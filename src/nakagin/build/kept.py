@@ -93,6 +93,7 @@ class KeptContexts:
 
     def __init__(self, root: str) -> None:
         self._root = os.path.join(root, "build", "contexts")
+        os.makedirs(self._root, mode=0o700, exist_ok=True)
         self._locks: dict[str, asyncio.Lock] = {}
 
     @asynccontextmanager
@@ -126,9 +127,7 @@ class KeptContexts:
                 os.unlink(os.path.join(self._root, each))
 
     def _names(self) -> list[str]:
-        with suppress(FileNotFoundError):
-            return [name for name in os.listdir(self._root) if not name.endswith(".index")]
-        return []
+        return [name for name in os.listdir(self._root) if not name.endswith(".index")]
 
     def _sweep(self) -> None:
         total = 0
@@ -147,7 +146,6 @@ class Update:
     def __init__(self, path: str, listing: Listing) -> None:
         self._path = path
         self._rows = listing.rows
-        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
         self._spool: IO[bytes] = open(path, "a+b", opener=_private)  # noqa: SIM115  closed by close, or its Context
         self._known = self._read()
         self._half = False

@@ -7,6 +7,7 @@ need a destination that ends in a slash; `--parents` keeps the folders of the so
 from __future__ import annotations
 
 import os
+import posixpath
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -55,7 +56,10 @@ def select(wish: Wish, tree: Tree) -> list[tuple[str, Item]]:
         found = list(_matches(source.replace(_PIVOT, "/"), tree, literal=wish.literal))
         if not found:
             where = "there" if wish.keep_owner else "in the build context (or .dockerignore leaves it out)"
-            raise NotFound(f"{wish.what} {source}: no such file {where}", hint=_nearest(source, tree))
+            hint = _nearest(source, tree)
+            if not wish.keep_owner and posixpath.normpath(source.lstrip("/")).startswith("../"):
+                hint = "nothing above it can be copied: take a folder further up, or --build-context for one more"
+            raise NotFound(f"{wish.what} {source}: no such file {where}", hint=hint)
         chosen += [(source, item) for item in found]
     return chosen
 

@@ -69,6 +69,7 @@ class CacheFolders:
 
     def __init__(self, root: str) -> None:
         self.root = os.path.join(root, "build", "cache")
+        os.makedirs(self.root, mode=0o700, exist_ok=True)
         self._trash = Trash(root)
         self._locks: dict[str, asyncio.Lock] = {}
         self._used: set[str] = set()
@@ -82,7 +83,6 @@ class CacheFolders:
     def mounted(self, id: str) -> Iterator[str]:
         """The folder of a cache while a step has it; whether it is there already or not."""
         path = self.path(id)
-        os.makedirs(self.root, mode=0o700, exist_ok=True)
         with open(f"{path}.id", "w") as stream:
             stream.write(id)
         self._mounted[path] += 1
@@ -94,10 +94,7 @@ class CacheFolders:
 
     def all(self) -> list[CacheFolder]:
         """Every cache."""
-        try:
-            names = sorted(os.listdir(self.root))
-        except FileNotFoundError:
-            return []
+        names = sorted(os.listdir(self.root))
         return [self._folder(name.removesuffix(".id")) for name in names if name.endswith(".id")]
 
     def _folder(self, name: str) -> CacheFolder:

@@ -27,7 +27,7 @@ from nakagin.dockerfile.scope import Scope
 from nakagin.errors import NakaginError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
 
     from nakagin.build.remembering import Parts
     from nakagin.build.underway import Build
@@ -53,16 +53,24 @@ class StageRun:
         await build.ready_for(stage)
         with self._telling(stage.base, f"1/{total}"):
             self._state, triggers = await build.base(stage)
-        scope = Scope(build.outer, self._state.environment, self._state.arguments)
-        first = self._number
-        instructions = [*map(self._triggered, triggers), *stage.instructions]
-        total += len(triggers)
-        for instruction in instructions:
+            scope = Scope(build.outer, self._state.environment, self._state.arguments)
+            await self._trigger(triggers, scope)
+        for place, instruction in enumerate(stage.instructions, 2):
             self._number += 1
-            with self._telling(instruction, f"{self._number - first + 1}/{total}"):
+            with self._telling(instruction, f"{place}/{total}"):
                 await self._one(instruction, scope)
         self._state.arguments = scope.arguments
         return self._state
+
+    async def _trigger(self, triggers: Sequence[str], scope: Scope) -> None:
+        """What the base image has of ONBUILD. It belongs to the step of FROM: how many steps there are is told before
+        the image is looked at."""
+        if triggers:
+            said = f"# Executing {len(triggers)} build trigger{'s' if len(triggers) > 1 else ''}\n"
+            self._build.tell(progress.Text(self._number, 1, said.encode()))
+        for text in triggers:
+            self._build.tell(progress.Text(self._number, 1, f"ONBUILD {text}\n".encode()))
+            await self._one(self._triggered(text), scope)
 
     async def _one(self, instruction: i.Instruction, scope: Scope) -> None:
         filled, unset = fill(instruction, scope.variables, self._build.dockerfile.directives.escape)

@@ -171,6 +171,10 @@ class Images:
         found: Sequence[Document] = self._session.request("GET", "/nakagin/builds", versioned=False).json()
         return found
 
+    def clear_builds(self) -> None:
+        """Forget the builds that are over (Nakagin only)."""
+        self._session.request("DELETE", "/nakagin/builds", versioned=False)
+
     def bootstrap(self, kind: str, options: Document) -> Iterator[Document]:
         """Make an image from Debian packages on this machine (Nakagin only); progress messages."""
         request = {"Kind": kind, **options}

@@ -17,6 +17,7 @@ from nakagin.containers.names import check_name, invent_name
 from nakagin.containers.remove import forget, release_storage
 from nakagin.errors import Conflict, Invalid, NotFound, StepFailed
 from nakagin.images import library
+from nakagin.spec.platform import choose
 from nakagin.storage.options import container_size
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ async def create(
     around: Surroundings,
     name: str | None,
     body: docker.ContainerCreate,
-    platform: Platform | None,
+    platform: Platform | None = None,
 ) -> tuple[Capsule, list[str]]:
     """Make it as a whole or not at all. Raises Invalid, NotFound, Conflict, StepFailed."""
     record, held, warnings = settle(shelf, around, name, body, platform)
@@ -75,11 +76,16 @@ def settle(
     body: docker.ContainerCreate,
     platform: Platform | None = None,
 ) -> Settled:
-    """The record that a request would make. Changes nothing. Raises Invalid, NotFound, Conflict."""
+    """The record that a request would make. Changes nothing. Raises Invalid, NotFound, Conflict.
+
+    `platform` is the one whose image is wanted; None is this machine's where there is one.
+    """
     image = None if body.nakagin.rootfs else around.images.resolve(body.image, platform)
     config = request.merge_with_image(body, image)
     host = _join_by_id(shelf, request.settle_host_config(body.host_config, around))
     warnings = request.check(config, host, around)
+    if image is not None and platform is None:
+        warnings += _foreign(image, around.images.platform)
     config = _shared_hostname(shelf, config, host)
     endpoints = connecting.settle(around, config, host, body.networking_config.endpoints_config)
     # On other networks a link is a name in DNS, of whoever has it by then: the endpoint's own matter.
@@ -94,12 +100,23 @@ def settle(
         id=os.urandom(32).hex(), name=_choose_name(shelf, name), created=now(),
         image_id=image.id if image else "", chain_id=(image.chain_id or "") if image else "",
         config=config, host_config=host, endpoints=endpoints,
-        extension=secrets.recorded(body.nakagin), mounts=specs,
+        extension=secrets.recorded(body.nakagin), mounts=specs, asked_platform=str(platform or ""),
         facts=Facts(intent="creating" if fills_volumes else "kept"),
     )  # fmt: skip
     _check_rootfs(record)
     timezone.check(record)
     return Settled(record, [image, *shown_images], warnings)
+
+
+def _foreign(image: Image, here: Platform) -> list[str]:
+    """What to warn of where an image is for another kind of machine, and nobody asked for that."""
+    if not image.architecture or choose([(image.platform, True)], here):
+        return []
+    warning = (
+        f"The requested image's platform ({image.platform}) does not match the detected host platform ({here}) "
+        "and no specific platform was requested"
+    )
+    return [warning]
 
 
 def _choose_name(shelf: Shelf, wanted: str | None) -> str:

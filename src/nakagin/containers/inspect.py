@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from nakagin.containers import bundle, links, security
 from nakagin.containers.model import nanoseconds
 from nakagin.containers.netfiles import network_owner
-from nakagin.errors import NakaginError
+from nakagin.errors import NakaginError, NotFound
+from nakagin.images.describe import manifest_descriptor
 from nakagin.spec.gojson import document
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def inspection(shelf: Shelf, around: Surroundings, record: Container, exec_ids: 
         "Args": list(command[1:]),
         "State": state(record),
         "Image": record.image_id,
+        "ImageManifestDescriptor": _manifest(around, record),
         "ResolvConfPath": os.path.join(run_dir, "resolv.conf") if shown else "",
         "HostnamePath": os.path.join(run_dir, "hostname") if shown else "",
         "HostsPath": os.path.join(run_dir, "hosts") if shown else "",
@@ -141,25 +143,25 @@ def network_settings(around: Surroundings, record: Container) -> Document:
     return shown
 
 
-ImageNames = dict[tuple[str, str], str]
+KnownImages = dict[tuple[str, str], tuple[str, Document | None]]
 
 
-def summary(
-    around: Surroundings, record: Container, aliases: Sequence[str], image_names: ImageNames
-) -> Document:
+def summary(around: Surroundings, record: Container, aliases: Sequence[str], known: KnownImages) -> Document:
     """The document of one container in GET /containers/json; `aliases` are its names by the links of others.
 
-    `image_names` remembers what the images of one listing are called: a thousand containers have few images.
+    `known` remembers name and manifest of the images of one listing: a thousand containers have few images.
     """
     key = record.config.image, record.image_id
-    if key not in image_names:
-        image_names[key] = _image_name(around, record)
+    if key not in known:
+        known[key] = _image_name(around, record), _manifest(around, record)
+    name, manifest = known[key]
     settings = network_settings(around, record)
     return {
         "Id": record.id,
         "Names": [f"/{record.name}", *aliases],
-        "Image": image_names[key] or record.extension.rootfs,
+        "Image": name or record.extension.rootfs,
         "ImageID": record.image_id,
+        "ImageManifestDescriptor": manifest,
         "Command": " ".join(map(_quoted, record.command)),
         "Created": nanoseconds(record.created) // 1_000_000_000,
         "Ports": _ports(settings.get("Ports") or {}),
@@ -174,6 +176,15 @@ def summary(
     }
 
 
+def _manifest(around: Surroundings, record: Container) -> Document | None:
+    """ImageManifestDescriptor; None where the image is gone, came without a manifest, or has lost it."""
+    image = around.images.find(record.image_id)
+    try:
+        return manifest_descriptor(image, around.images.blobs.size) if image else None
+    except NotFound:
+        return None
+
+
 def _quoted(word: str) -> str:
     return f"'{word}'" if " " in word or not word else word
 
@@ -183,7 +194,7 @@ def _image_name(around: Surroundings, record: Container) -> str:
     if not record.image_id:
         return ""
     try:
-        same = around.images.resolve(record.config.image).id == record.image_id
+        same = record.image_id in {each.id for each in around.images.members(record.config.image)}
     except NakaginError:
         same = False
     return record.config.image if same else record.image_id

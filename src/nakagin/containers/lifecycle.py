@@ -28,7 +28,7 @@ from nakagin.containers.devices import block_numbers
 from nakagin.containers.exec import Execs
 from nakagin.containers.explain import Explanations
 from nakagin.containers.files import Files
-from nakagin.containers.inspect import ImageNames, inspection, summary
+from nakagin.containers.inspect import KnownImages, inspection, summary
 from nakagin.containers.model import require
 from nakagin.containers.names import check_name
 from nakagin.containers.publishing import Publishing
@@ -135,11 +135,8 @@ class Containers:
     async def create(
         self, name: str | None, body: ContainerCreate, *, platform: Platform | None = None
     ) -> tuple[str, list[str]]:
-        """Make a container; returns its id and the warnings.
-
-        Raises Invalid, NotFound (an image of that platform), Conflict (name), Unsupported.
-        """
-        if platform is not None and platform.os != "linux":
+        """Make a container; returns its id and the warnings. Raises Invalid, NotFound (image), Conflict (name)."""
+        if platform and platform.os != "linux":
             raise Unsupported(f"containers of platform {platform} cannot run here", hint="linux only")
         capsule, warnings = await create(self._shelf, self._around, name, body, platform)
         self._watch.publish(capsule, "create")
@@ -305,9 +302,9 @@ class Containers:
         if limit > 0:
             chosen = chosen[:limit]
         found = []
-        aliases, names = links.aliases(self._shelf), ImageNames()
+        aliases, images = links.aliases(self._shelf), KnownImages()
         for capsule in chosen:
-            shown = summary(self._around, capsule.record, aliases.get(capsule.id, ()), names)
+            shown = summary(self._around, capsule.record, aliases.get(capsule.id, ()), images)
             found.append(shown | await self._sizes(capsule) if size else shown)
         return found
 

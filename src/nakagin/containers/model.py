@@ -99,6 +99,8 @@ class Container(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     extension: Extension = Extension()
     mounts: tuple[MountSpec, ...] = ()
     platform: str = "linux"
+    asked_platform: str = ""
+    """os/architecture[/variant] that was asked for by --platform; "" where none was."""
     purpose: str = ""
     """BUILD: it runs one step of a build, is not listed, and is removed when an engine finds it at its start."""
     facts: Facts = Facts()

@@ -20,6 +20,7 @@ import msgspec
 from nakagin.containers import secrets as container_secrets
 from nakagin.errors import Conflict, NakaginError, NotModified
 from nakagin.spec.docker import EndpointIPAMConfig
+from nakagin.spec.platform import Platform
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,7 +88,9 @@ class Recreation:
             self._busy.discard(old.id)
 
     async def _recreate(self, old: Capsule, intent: _Intent, body: ContainerCreate) -> tuple[str, list[str]]:
-        id, warnings = await self._containers.create(intent.aside, body)
+        asked = old.record.asked_platform
+        platform = Platform.parse(asked) if asked else None
+        id, warnings = await self._containers.create(intent.aside, body, platform=platform)
         intent = msgspec.structs.replace(intent, new=id)
         self._note(intent)
         new = self._shelf.find(id)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from nakagin.images.model import NEVER, moment
 from nakagin.spec.image import MANIFESTS, MEDIA_CONFIG
+from nakagin.spec.reference import Reference
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -46,6 +47,29 @@ def descriptor(image: Image, size_of: Callable[[str], int]) -> dict[str, Any]:
     kept = ((digest, kind) for digest, kind in image.record.manifests.items() if kind in MANIFESTS)
     digest, media_type = next(kept, (image.id, MEDIA_CONFIG))
     return {"mediaType": media_type, "digest": digest, "size": size_of(digest)}
+
+
+def manifest_descriptor(image: Image, size_of: Callable[[str], int]) -> dict[str, Any] | None:
+    """Docker's ImageManifestDescriptor: of the image's own manifest, with its platform; None where it has none."""
+    found = descriptor(image, size_of)
+    return None if found["mediaType"] == MEDIA_CONFIG else {**found, "platform": platform_document(image)}
+
+
+def platform_document(image: Image) -> dict[str, str]:
+    """The platform in a descriptor."""
+    variant = {"variant": image.variant} if image.variant else {}
+    return {"architecture": image.architecture, "os": image.os, **variant}
+
+
+def identity(image: Image, builds: Sequence[tuple[str, str]]) -> dict[str, Any] | None:
+    """Docker's Identity: the repositories that an image was pulled from or pushed to, and its `builds` (id and
+    start, RFC 3339) that are remembered. None where neither is known. Signatures are not verified."""
+    repositories = dict.fromkeys(Reference.parse(name).name for name in image.repo_digests)
+    found: dict[str, Any] = {
+        "Pull": [{"Repository": name} for name in repositories],
+        "Build": [{"Ref": ref, "CreatedAt": started} for ref, started in builds],
+    }
+    return {key: value for key, value in found.items() if value} or None
 
 
 def _comment(image: Image) -> str:

@@ -131,9 +131,12 @@ class Images:
             }
         return describe.descriptor(image, self._blobs.size)
 
-    def manifests(self, image: Image) -> Sequence[dict[str, Any]]:
-        """Docker's ImageManifestSummary of each platform that is here, and of what else its index lists."""
-        return summaries(self._blobs, image, self.platforms(image), self._users)
+    def manifests(
+        self, image: Image, identity: Callable[[Image], dict[str, Any]]
+    ) -> Sequence[dict[str, Any]]:
+        """Docker's ImageManifestSummary of each platform that is here, and of what else its index lists; `identity`
+        tells fields about where an image comes from."""
+        return summaries(self._blobs, image, self.platforms(image), self._users, identity)
 
     def _users(self, id: str) -> Sequence[str]:
         return [hold.holder.partition(":")[2] for hold in self._records.holders(KIND, id)]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from nakagin.errors import NakaginError
+from nakagin.images.describe import platform_document
 from nakagin.images.entries import Entry, entries_of
 from nakagin.registry.model import Manifest, decode
 from nakagin.spec.image import MANIFESTS, MEDIA_MANIFEST
@@ -19,24 +20,28 @@ if TYPE_CHECKING:
 
 
 def summaries(
-    blobs: Blobs, image: Image, platforms: Sequence[Image], users: Callable[[str], Sequence[str]]
+    blobs: Blobs,
+    image: Image,
+    platforms: Sequence[Image],
+    users: Callable[[str], Sequence[str]],
+    identity: Callable[[Image], dict[str, Any]],
 ) -> list[dict[str, Any]]:
     """Of an image and its other `platforms` that are here, in the order of their index, then of what is only listed
-    there. `users` tells the containers of an image."""
+    there. `users` tells the containers of an image, `identity` fields about where it comes from."""
     entries = {each.descriptor.digest: each for each in entries_of(blobs, image.index)}
-    here = [_of_image(blobs, each, list(entries), users(each.id)) for each in platforms]
+    here = [_of_image(blobs, each, list(entries)) for each in platforms]
+    for each, document in zip(platforms, here, strict=True):
+        document["ImageData"] |= {"Containers": list(users(each.id)), **identity(each)}
     known = {each["ID"]: each for each in here}
     listed = [known.get(digest) or _of_entry(blobs, each) for digest, each in entries.items()]
     return [*(each for each in here if each["ID"] not in entries), *listed]
 
 
-def _of_image(blobs: Blobs, image: Image, listed: Sequence[str], users: Sequence[str]) -> dict[str, Any]:
+def _of_image(blobs: Blobs, image: Image, listed: Sequence[str]) -> dict[str, Any]:
     kept = [digest for digest, kind in image.record.manifests.items() if kind in MANIFESTS]
     kept.sort(key=lambda digest: digest not in listed)
     digest = kept[0] if kept else image.id
-    platform = {"architecture": image.architecture, "os": image.os}
-    if image.variant:
-        platform["variant"] = image.variant
+    platform = platform_document(image)
     content = _sizes(blobs, {digest, image.id, *(layer.digest for layer in image.record.layers)})
     return {
         "ID": digest,
@@ -49,7 +54,7 @@ def _of_image(blobs: Blobs, image: Image, listed: Sequence[str], users: Sequence
         "Available": True,
         "Size": {"Content": content, "Total": content + image.size},
         "Kind": "image",
-        "ImageData": {"Platform": platform, "Containers": list(users), "Size": {"Unpacked": image.size}},
+        "ImageData": {"Platform": platform, "Size": {"Unpacked": image.size}},
     }
 
 

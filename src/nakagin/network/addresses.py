@@ -142,6 +142,14 @@ class Allocator:
         """Give this free address (without prefix length) to nobody who has no wish, while there are others."""
         self._shunned.add(int(ipaddress.ip_address(address)))
 
+    def counts(self) -> tuple[int, int]:
+        """How many addresses of the subnet nobody else can have, and how many may still be given."""
+        first = int(self._network.network_address)
+        last = int(self._network.broadcast_address)
+        inside = sum(self._low <= each <= self._high for each in self._taken)
+        ends = {first, last} if self._network.num_addresses > 2 else set()
+        return len(self._taken | ends), self._high - self._low + 1 - inside
+
     def _wanted(self, wanted: str) -> int:
         address = ipaddress.ip_interface(wanted).ip
         if address not in self._network:

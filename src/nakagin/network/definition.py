@@ -26,10 +26,13 @@ BRIDGE = "com.docker.network.bridge."
 PUBLISH_DEFAULT = "nakagin.publish-default-address"
 MTU = "com.docker.network.driver.mtu"
 PREFIX = "com.docker.network.container_iface_prefix"
+#: What `--ipv4` and `--ipv6` say, for those who can only give options (--default-network-opt).
+ENABLE_IPV4, ENABLE_IPV6 = "com.docker.network.enable_ipv4", "com.docker.network.enable_ipv6"
 EGRESS = "nakagin.egress"
 
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
-_INTERFACE = re.compile(r"[^\s/:]{1,15}")
+#: As the kernel has it, but for what ends a name in nft's language, or stands for others there.
+_INTERFACE = re.compile(r"[^\s/:\"*\\]{1,15}")
 _GATEWAY_MODES = ("nat", "nat-unprotected", "routed", "isolated")
 _MODES = {"macvlan": ("bridge", "private", "vepa", "passthru"), "ipvlan": ("l2", "l3", "l3s")}
 _FLAGS = ("bridge", "private", "vepa")
@@ -54,9 +57,13 @@ def define(body: NetworkCreate, settings: Settings, template: Network | None = N
     driver = {"": "bridge", "none": "null"}.get(body.driver, body.driver)
     _check_driver(driver, config_only=body.config_only)
     ipam = body.ipam
-    given = template.subnets if template else _pools(ipam.config if ipam else (), body.enable_ipv6)
     options = dict(template.options if template else body.options)
     options = {**settings.network_options.get(driver, {}), **options}
+    for name, overruled in ((ENABLE_IPV4, body.enable_ipv4), (ENABLE_IPV6, body.enable_ipv6)):
+        if overruled is not None:
+            options.pop(name, None)
+    _, enable_ipv6 = families(body, options)
+    given = template.subnets if template else _pools(ipam.config if ipam else (), enable_ipv6)
     network = Network(
         new_id(),
         body.name,
@@ -77,6 +84,16 @@ def define(body: NetworkCreate, settings: Settings, template: Network | None = N
     if network.ipam_driver not in {"default", "null"}:
         raise Invalid(f"could not find ipam driver {network.ipam_driver}", hint="default or null")
     return network if body.config_only else with_options(network)
+
+
+def families(body: NetworkCreate, options: Mapping[str, str]) -> tuple[bool, bool | None]:
+    """Whether a network shall have IPv4, and IPv6 (None: where it has such a subnet). Raises Invalid."""
+    ipv4, ipv6 = body.enable_ipv4, body.enable_ipv6
+    if ipv4 is None:
+        ipv4 = _switch(options, ENABLE_IPV4, default=True)
+    if ipv6 is None and options.get(ENABLE_IPV6):
+        ipv6 = _switch(options, ENABLE_IPV6, default=False)
+    return ipv4, ipv6
 
 
 def _check_request(body: NetworkCreate, template: Network | None) -> None:
@@ -203,7 +220,9 @@ def _bridge_options(network: Network) -> dict[str, object]:
         raise Invalid('gateway mode "isolated" can only be used for an "internal" network', hint="--internal")
     name = options.get(f"{BRIDGE}name", "")
     if name and (not _INTERFACE.fullmatch(name) or name in {".", "..", "all", "default", "lo"}):
-        raise Invalid(f'invalid bridge name "{name}"', hint="at most 15 characters, without / and spaces")
+        raise Invalid(
+            f'invalid bridge name "{name}"', hint='at most 15 characters, without spaces and / : " * \\'
+        )
     binding = options.get(f"{BRIDGE}host_binding_ipv4", "")
     if binding:
         _address("host_binding_ipv4", binding)
@@ -214,9 +233,20 @@ def _bridge_options(network: Network) -> dict[str, object]:
         "icc": _switch(options, f"{BRIDGE}enable_icc", default=True),
         "masquerade": _switch(options, f"{BRIDGE}enable_ip_masquerade", default=True),
         "host_binding": binding,
+        "trusted": _trusted(options),
         "gateway_mode4": mode4,
         "gateway_mode6": mode6,
     }
+
+
+def _trusted(options: Mapping[str, str]) -> tuple[str, ...]:
+    """Names of interfaces, with colons between."""
+    key = f"{BRIDGE}trusted_host_interfaces"
+    names = tuple(dict.fromkeys(filter(None, options.get(key, "").split(":"))))
+    for name in names:
+        if not _INTERFACE.fullmatch(name):
+            raise Invalid(f'invalid interface "{name}" in {key}', hint="names of this host's: eth1:vpn0")
+    return names
 
 
 def inhibits_ipv4(network: Network) -> bool:

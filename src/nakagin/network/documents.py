@@ -44,6 +44,18 @@ def network_document(network: Network, endpoints: Iterable[Endpoint] = ()) -> Do
     }
 
 
+_LARGEST = (1 << 64) - 1
+
+
+def status(counts: Mapping[str, tuple[int, int]]) -> Document:
+    """NetworkStatus: of each subnet, how many addresses are taken and how many free, at most 2^64 - 1."""
+    subnets = {
+        subnet: {"IPsInUse": min(taken, _LARGEST), "DynamicIPsAvailable": min(free, _LARGEST)}
+        for subnet, (taken, free) in counts.items()
+    }
+    return {"IPAM": {"Subnets": subnets}}
+
+
 def _pools(network: Network) -> list[Document] | None:
     pools = []
     for each in network.subnets:

@@ -303,10 +303,11 @@ def published(
         holder = holder or next((each for each in endpoints if each.ports and each.address(ipv6=ipv6)), None)
         if holder is None:
             continue
-        routed = networks[holder.network_id].gateway_mode(ipv6=ipv6) == "routed"
+        network = networks[holder.network_id]
+        routed = network.gateway_mode(ipv6=ipv6) == "routed"
         address = holder.address(ipv6=ipv6)
         found += [
-            Published(mapping, address, routed, direct)
+            Published(mapping, address, routed, direct or bool(network.trusted))
             for each in endpoints
             for mapping in each.ports
             if mapping.is_ipv6 == ipv6 and not mapping.announced

@@ -9,7 +9,7 @@ import msgspec
 from nakagin.errors import Conflict, Denied, Invalid, NakaginError
 from nakagin.network import bridges, parents
 from nakagin.network.addresses import first_host, meeting
-from nakagin.network.definition import define
+from nakagin.network.definition import define, families
 from nakagin.spec.labels import has_labels
 
 if TYPE_CHECKING:
@@ -39,9 +39,8 @@ class Making:
             raise Conflict(f"network with name {network.name} already exists")
         warning = ""
         if not network.config_only:
-            network, warning = self._settled(
-                network, ipv4=body.enable_ipv4 is not False, ipv6=bool(body.enable_ipv6)
-            )
+            ipv4, ipv6 = families(body, network.options)
+            network, warning = self._settled(network, ipv4=ipv4, ipv6=bool(ipv6))
         self._register.keep(network)
         try:
             self._ground.egress.add(network)

@@ -49,7 +49,8 @@ class Network(msgspec.Struct, frozen=True, omit_defaults=True):
     """A network as it is recorded. `driver` is one of DRIVERS; `bridge` is the interface of a bridge network.
 
     `parent` is the interface of the host below a macvlan or ipvlan network; `found` says that bridge or parent
-    were there before, and stay. `egress` is None where containers may reach everything, else what they may.
+    were there before, and stay. `trusted` are interfaces of the host from which published ports are reached at the
+    container's own address as well. `egress` is None where containers may reach everything, else what they may.
     """
 
     id: str
@@ -64,6 +65,7 @@ class Network(msgspec.Struct, frozen=True, omit_defaults=True):
     icc: bool = True
     masquerade: bool = True
     host_binding: str = ""
+    trusted: tuple[str, ...] = ()
     options: dict[str, str] = {}
     labels: dict[str, str] = {}
     ipam_driver: str = "default"

@@ -128,14 +128,15 @@ class Networks:
         return self._register.members(network_id)
 
     def inspect(self, reference: str, *, verbose: bool = False, scope: str = "") -> dict[str, Any]:
-        """The network as the Docker API shows it (GET /networks/{id}), with its Containers.
+        """The network as the Docker API shows it (GET /networks/{id}), with its Containers and Status.
 
         `verbose` adds a swarm's services, and so nothing.
         """
         network = self.get(reference)
         if scope not in {"", "local"}:
             raise NotFound(f"network {reference} not found")
-        return documents.network_document(network, self._register.members(network.id))
+        document = documents.network_document(network, self._register.members(network.id))
+        return {**document, "Status": documents.status(self._register.counts(network))}
 
     def list(self, filters: Mapping[str, Sequence[str]] | None = None) -> list[dict[str, Any]]:
         """GET /networks: documents without Containers, oldest first. Raises Invalid (unknown filter)."""

@@ -22,7 +22,7 @@ class Published(NamedTuple):
     """One published mapping and the container's address (of the mapping's family) that it leads to.
 
     `routed`: nothing is translated, the container's own port is opened (gateway mode "routed"). `direct`: it is
-    opened beside the translation (--allow-direct-routing).
+    opened beside the translation (--allow-direct-routing, trusted interfaces).
     """
 
     mapping: PortMapping

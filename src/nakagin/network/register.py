@@ -220,6 +220,10 @@ class Register:
         if allocator is not None:
             allocator.reserve(address, what)
 
+    def counts(self, network: Network) -> dict[str, tuple[int, int]]:
+        """Of each subnet of a network: how many addresses are taken, and how many may still be given."""
+        return {each.subnet: self._allocators[network.id, each.subnet].counts() for each in network.subnets}
+
     def _holding(self, network: Network, address: str) -> Allocator | None:
         """Who hands out an address (without prefix length) of a network."""
         several = (self._allocators[network.id, pool.subnet] for pool in network.subnets)

@@ -158,8 +158,11 @@ def _into(network: Network, *, direct: bool) -> tuple[str, ...]:
     # By number: without /etc/protocols (the package netbase) nft does not know the names of all.
     for family, digit, icmp in (("ip", "4", socket.IPPROTO_ICMP), ("ip6", "6", socket.IPPROTO_ICMPV6)):
         mode = network.gateway_mode(ipv6=digit == "6")
+        opened = f"{family} daddr . meta l4proto . th dport @open{digit} accept"
         if mode == "routed" or (direct and mode == "nat"):
-            rules.append(f"{family} daddr . meta l4proto . th dport @open{digit} accept")
+            rules.append(opened)
+        elif mode == "nat":
+            rules += [f'iifname "{each}" {opened}' for each in network.trusted]
         if mode == "routed":
             rules.append(f"meta l4proto {icmp:d} accept")
         elif mode == "nat-unprotected":

@@ -75,6 +75,8 @@ def _of_bridge(network: Network, counters: _Counters) -> Iterator[Way]:
     yield Way(CONTAINER, HOST, _to_host(network), counters.of("host"))
     yield Way(CONTAINER, "127.0.0.0/8 of this host", "dropped", counters.of("guard"))
     yield Way(OUTSIDE, PORT, _published(network))
+    if network.trusted and not network.internal:
+        yield Way(", ".join(network.trusted), PORT, "open at the container's own address as well (trusted)")
     yield Way(OUTSIDE, OTHERS, _unpublished(network), came)
     yield Way("another network", CONTAINER, "dropped, but for its published ports")
 

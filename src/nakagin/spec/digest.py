@@ -23,6 +23,8 @@ ChainID = NewType("ChainID", str)
 """A digest that names a stack of layers, bottom to top (config.md, "Layer ChainID")."""
 
 _LENGTHS = {"sha256": 64, "sha512": 128}
+ALGORITHMS = tuple(_LENGTHS)
+"""Of the registered ones (descriptor.md): the required one, and what Python hashes without help."""
 _HEX = re.compile(r"[0-9a-f]+")
 _GRAMMAR = re.compile(r"[a-z0-9]+(?:[.+_-][a-z0-9]+)*:[a-zA-Z0-9=_-]+")
 

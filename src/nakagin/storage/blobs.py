@@ -11,7 +11,7 @@ import secrets
 from typing import IO, TYPE_CHECKING, Self
 
 from nakagin.errors import Damaged, Exhausted, NotFound
-from nakagin.spec.digest import Digest, algorithm, encoded, hasher, is_digest
+from nakagin.spec.digest import ALGORITHMS, Digest, algorithm, encoded, hasher, is_digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -30,7 +30,8 @@ class Blobs:
         """`root` is the data root."""
         self.root = os.path.join(root, "blobs")
         self.temporary = os.path.join(root, "tmp")
-        for folder in (self.root, self.temporary):
+        kinds = [os.path.join(self.root, each) for each in ALGORITHMS]
+        for folder in (self.root, *kinds, self.temporary):
             os.makedirs(folder, mode=0o700, exist_ok=True)
 
     def path(self, digest: str) -> str:
@@ -159,7 +160,6 @@ class BlobWriter:
             raise Damaged(f"received bytes have the digest {digest}, not {self._expected}", hint="try again")
         path = self._blobs.path(digest)
         if not os.path.exists(path):
-            os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
             os.rename(self._path, path)
         self._stream.close()
         return digest

@@ -177,9 +177,7 @@ class Partial:
         except Damaged:
             self._unlink()
             raise
-        target = self._home.blobs.path(self.digest)
-        os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
-        os.rename(self._path, target)
+        os.rename(self._path, self._home.blobs.path(self.digest))
         with self._lock:
             self._complete = True
             for watcher in self._watchers:

@@ -38,6 +38,11 @@ _PUT = "INSERT INTO documents VALUES (?, ?, ?) ON CONFLICT (kind, id) DO UPDATE 
 # nobody calls it, SQLite does it by itself at this many pages of 4 KiB.
 _LARGEST_LOG = 16384
 
+# Of its log, this many bytes stay on the disk once it is written back; of the database, free pages (of 4 KiB) up to
+# this many, or up to half of it.
+_KEPT_LOG = 1 << 20
+_KEPT_PAGES = 256
+
 # Kept free of data so that something can still be removed when the disk is full.
 _RESERVE = 4 << 20
 _FULL = ("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_SHMSIZE")
@@ -76,6 +81,7 @@ class Records:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute(f"PRAGMA wal_autocheckpoint = {_LARGEST_LOG}")
+        connection.execute(f"PRAGMA journal_size_limit = {_KEPT_LOG}")
         return connection
 
     # --- Documents
@@ -197,14 +203,16 @@ class Records:
             self._depth -= 1
 
     def checkpoint(self) -> None:
-        """Write the log back into the database.
+        """Write the log back into the database, and give back what room that has no more use for.
 
-        It waits for the disk but lets nobody else wait: call it from a worker thread now and then.
+        It waits for the disk but lets nobody else wait, save where most of a database was deleted: call it from a
+        worker thread now and then.
         """
         try:
             connection = self._open()
             try:
                 connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+                _shrink(connection)
             finally:
                 connection.close()
         except sqlite3.DatabaseError as error:
@@ -281,6 +289,16 @@ class Records:
         except OSError:
             return False
         return True
+
+
+def _shrink(connection: sqlite3.Connection) -> None:
+    """Write the database anew where it is mostly free pages; the file is shorter after the next checkpoint."""
+    (free,), (pages,) = (
+        connection.execute(f"PRAGMA {name}").fetchone() for name in ("freelist_count", "page_count")
+    )
+    if free > max(_KEPT_PAGES, pages // 2):
+        connection.execute("PRAGMA temp_store = MEMORY")
+        connection.execute("VACUUM")
 
 
 def _translate(error: sqlite3.DatabaseError, path: str) -> Damaged | Exhausted | Unavailable:

@@ -125,17 +125,20 @@ class TarReader:
     def _skip(self) -> None:
         for _ in self.chunks():
             pass
-        if self._padding:
+        # `docker build -f -` sends archives that end with the last file's bytes, and Go's reader takes them.
+        if self._padding and self._goes_on():
             self._take(self._padding)
-            self._padding = 0
+        self._padding = 0
+
+    def _goes_on(self) -> bool:
+        if not self._buffer:
+            self._buffer = memoryview(self._stream.read(_PIECE))
+        return bool(self._buffer)
 
     def _block(self) -> bytes | None:
         """The next header block; None at the end of the archive or of the stream."""
-        if not self._buffer:
-            data = self._stream.read(_PIECE)
-            if not data:
-                return None
-            self._buffer = memoryview(data)
+        if not self._goes_on():
+            return None
         block = self._take(BLOCK)
         return None if block == _ZERO_BLOCK else block
 

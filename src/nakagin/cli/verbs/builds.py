@@ -31,8 +31,11 @@ _SHORT = 12
 
 
 def history(call: Call) -> int:
-    """List the builds under way and the last ones, the newest first."""
+    """List the builds under way and the last ones, the newest first; or forget those that are over."""
     options = call.options
+    if options.on("clear"):
+        call.client.images.clear_builds()
+        return 0
     builds = call.client.images.builds()
     if options.on("quiet"):
         for each in builds:
@@ -63,6 +66,7 @@ HISTORY = Command(
     history,
     "[OPTIONS]",
     (
+        Flag("clear", "", "bool", "Forget the builds that are over"),
         Flag(
             "format", "", "string", 'Format output using a custom template ("table", "json", a Go template)'
         ),

@@ -148,6 +148,10 @@ class Images(Facade[sync.Images]):
         found: Sequence[Document] = await self._call(self._sync.builds)
         return found
 
+    async def clear_builds(self) -> None:
+        """Forget the builds that are over (Nakagin only)."""
+        await self._call(self._sync.clear_builds)
+
     def bootstrap(self, kind: str, options: Document) -> AsyncIterator[Document]:
         """Make an image from Debian packages on this machine (Nakagin only); progress messages."""
         return self._iterate(self._sync.bootstrap, kind, options)
