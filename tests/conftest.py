@@ -13,7 +13,7 @@ import pytest
 from docker import DockerClient
 from hypothesis import HealthCheck, settings
 
-from tests.engine_fixture import ScratchEngine
+from tests.engine_fixture import ScratchEngine, docker_cli, docker_version
 from tests.forked import run_forked
 
 # a busy machine is no failure, and the same sources get the same verdict: new examples come with --fuzz-rounds
@@ -57,6 +57,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("root"):
             item.add_marker(skip)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Tests marked `docker` have what they need, or their halves that ask docker's command line are skipped."""
+    marker = item.get_closest_marker("docker")
+    parameters = (
+        item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+    )
+    if marker and "nakagin" not in parameters.values() and docker_version(docker_cli()) < marker.args:
+        pytest.skip(f"docker's command line here is older than {marker.args[0]}")
 
 
 @pytest.hookimpl(wrapper=False, tryfirst=True)

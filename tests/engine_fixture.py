@@ -46,12 +46,14 @@ def docker_cli() -> str:
     found = {path for folder in folders if (path := shutil.which("docker", path=folder))}
     assert found, "no docker command line: make setup-test installs one"
 
-    def version(path: str) -> tuple[int, ...]:
-        # "Docker version 28.2.2, build e6534b4"
-        words = subprocess.run([path, "--version"], capture_output=True, text=True, check=True).stdout.split()
-        return tuple(int(part) for part in words[2].split("+")[0].rstrip(",").split(".") if part.isdigit())
+    return max(sorted(found), key=docker_version)
 
-    return max(sorted(found), key=version)
+
+@cache
+def docker_version(path: str) -> tuple[int, ...]:
+    """The numbers in "Docker version 28.2.2, build e6534b4"."""
+    words = subprocess.run([path, "--version"], capture_output=True, text=True, check=True).stdout.split()
+    return tuple(int(part) for part in words[2].split("+")[0].rstrip(",").split(".") if part.isdigit())
 
 
 class ScratchEngine:

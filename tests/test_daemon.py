@@ -191,3 +191,18 @@ def test_systemd_cannot_make_cgroups_where_it_does_not_run(tmp_path: Path) -> No
     done = run(*roots, "--exec-opt", "native.cgroupdriver=systemd")
     assert done.returncode == 1
     assert "systemd cannot be asked for a scope: it does not run this machine" in done.stderr
+
+
+@pytest.mark.root
+def test_a_chroot_is_told(tmp_path: Path) -> None:
+    engine = f"{sys.executable} -m nakagin.daemon --data-root {tmp_path}/data --exec-root {tmp_path}/exec"
+    (tmp_path / "top").mkdir()
+    script = f"mount --rbind / {tmp_path}/top && exec chroot {tmp_path}/top {engine} -H unix://{tmp_path}/s"
+    refused = subprocess.run(
+        ["unshare", "--mount", "--propagation", "private", "sh", "-c", script],
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert refused.returncode == 1
+    assert "the engine cannot run in a chroot" in refused.stderr
+    assert "pivot_root" in refused.stderr
+    assert not (tmp_path / "data").exists()

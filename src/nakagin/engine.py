@@ -31,6 +31,7 @@ from nakagin.images.pull import Pulls
 from nakagin.images.push import Pushes
 from nakagin.images.refetch import Refetching
 from nakagin.kernel.inodes import spread_unjournaled
+from nakagin.kernel.namespaces import is_in_chroot
 from nakagin.leases import Leases
 from nakagin.monitor.launch import Zygote
 from nakagin.network.model import Settings as NetworkSettings
@@ -93,7 +94,7 @@ class Engine:
 
         Raises Conflict (another engine uses the data root), Denied, Unavailable (folders that cannot be written).
         """
-        self._check_privilege()
+        self._check_place()
         if self.settings.systemd_cgroups:
             scope.check()
         self._make_folders()
@@ -124,10 +125,15 @@ class Engine:
         self._begin(self.containers.timetable.run())
         self._begin(self.leases.sweep())
 
-    def _check_privilege(self) -> None:
+    def _check_place(self) -> None:
         if os.geteuid() != 0 or "CAP_SYS_ADMIN" not in self.machine.capabilities:
             who = f"user {os.geteuid()}" if os.geteuid() else "root without CAP_SYS_ADMIN"
             raise Denied(f"the engine needs to run as root, not as {who}", hint="sudo nakagin engine")
+        if is_in_chroot():
+            raise Denied(
+                "the engine cannot run in a chroot: processes that join a container would stand in the root outside",
+                hint="make the folder the root with pivot_root(8), or run the engine in a container on it",
+            )
 
     def _make_folders(self) -> None:
         settings = self.settings

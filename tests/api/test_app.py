@@ -133,6 +133,9 @@ async def test_old_clients_read_only_binds_stay_shallow(served: Served, wire: Wi
         await wire.ask("POST", f"/{version}/containers/create?name={version}", body)
         mount = served.engine.containers.created[version].host_config.mounts[0]
         assert (mount.bind_options is not None) is shallow
+    del body["HostConfig"]["Mounts"][0]["ReadOnly"]
+    await wire.ask("POST", "/v1.43/containers/create?name=writable", body)
+    assert served.engine.containers.created["writable"].host_config.mounts[0].bind_options is None
 
 
 async def test_a_deed_is_carried_through_when_its_client_has_gone(served: Served) -> None:

@@ -153,6 +153,35 @@ def test_pause_and_resume(box: Box) -> None:
     assert box.state()["status"] == "running"
 
 
+def test_paused_before_its_start(box: Box) -> None:
+    create(box, "sleep", "60")
+    assert box.call("pause", box.id).code == 0
+    assert box.state()["status"] == "paused"
+    assert "it is paused" in box.call("start", box.id).err
+    assert "it is paused" in box.exec("true").err
+    assert box.call("resume", box.id).code == 0
+    assert box.state()["status"] == "created"
+    assert box.call("start", box.id).code == 0
+
+
+def test_every_error_of_exec_is_255(box: Box) -> None:
+    assert box.call("exec", "-p", "/no/such/process.json", box.id).code == 255
+    assert box.call("exec", box.id, "true").code == 255
+
+
+def test_an_unknown_format_of_the_log_is_refused(box: Box) -> None:
+    done = box.call("--log-format", "xml", "list")
+    assert (done.code, "text or json" in done.err) == (1, True)
+
+
+def test_a_broken_config_is_told_in_words(box: Box) -> None:
+    (box.bundle / "config.json").write_text('{"ociVersion": "1.0.0", ')
+    done = box.call("create", "--bundle", str(box.bundle), box.id)
+    assert done.code == 1
+    assert "Traceback" not in done.err
+    assert "config.json: Expecting property name" in done.err
+
+
 def test_delete_force_of_a_paused_container(box: Box) -> None:
     box.begin("sleep", "60")
     box.call("pause", box.id)

@@ -109,7 +109,8 @@ def test_an_engine_that_cannot_start_says_why(room: Room) -> None:
 
 def test_who_is_not_root_is_told_who_can(room: Room) -> None:
     done = room.nakagin("ps", before=("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"))
-    if "Permission denied" in done.stderr and sys.executable in done.stderr:
+    # setpriv still has root's rights when it calls execve(2), so Python may begin, and not find its modules.
+    if sys.executable in done.stderr or "No module named 'nakagin'" in done.stderr:
         pytest.skip("the checkout is closed to other users")
     assert done.returncode == 1
     assert "only root can start one" in done.stderr

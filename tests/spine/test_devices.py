@@ -44,6 +44,7 @@ def equipped() -> Iterator[ScratchEngine]:
         close_clean(engine)
 
 
+@pytest.mark.docker(25)
 def test_cdi_devices(equipped: ScratchEngine) -> None:
     read = "head -c 4 /dev/gpu0 | od -An -tx1; echo $VENDOR; test -d /vendor && echo mounted"
     one = equipped.docker(

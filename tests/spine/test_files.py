@@ -153,6 +153,7 @@ REFUSED = [
 ]
 
 
+@pytest.mark.docker(23)
 def test_refusals_name_the_thing(cli: Cli, box: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     for source, target, words in REFUSED:

@@ -227,7 +227,7 @@ def test_platforms_go_with_their_index(
     assert done.stdout.count(f"{name}:1\n") == 1, "one name for both"
     for each, image in images.items():
         (shown,) = json.loads(
-            far.docker("image", "inspect", "--platform", f"linux/{each}", f"{name}:1").stdout
+            far.nakagin("image", "inspect", "--platform", f"linux/{each}", f"{name}:1").stdout
         )
         assert (shown["Id"], shown["Architecture"]) == (image.image_id, each)
         assert shown["RepoDigests"] == [f"{name}@{digest_of(index)}"]

@@ -33,7 +33,7 @@ def test_healthy_then_unhealthy_then_healthy(engine: ScratchEngine, name: str) -
 def test_failures_do_not_count_while_it_starts(engine: ScratchEngine, name: str) -> None:
     flags = ("--health-start-period", "1h", "--health-start-interval", "50ms", "--health-interval", "1h")
     check = ("--health-retries", "1", "--health-cmd", "test -e /ok")
-    engine.docker("run", "-d", "--name", name, *flags, *check, "busybox", "sleep", "300")
+    engine.nakagin("run", "-d", "--name", name, *flags, *check, "busybox", "sleep", "300")
     await_until(lambda: inspect(engine, name, "{{len .State.Health.Log}}") >= "3", "some failures")
     assert inspect(engine, name, STATUS) == "starting"
     engine.docker("exec", name, "touch", "/ok")

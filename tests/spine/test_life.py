@@ -178,7 +178,7 @@ def test_events_are_chosen(engine: ScratchEngine, name: str) -> None:
     def events(*filters: str) -> list[tuple[str, str]]:
         words = [word for each in filters for word in ("-f", each)]
         lines = engine.docker(
-            "events", "--since", "1", "--until", str(time.time()), "--format", "json", *words
+            "events", "--since", "1", "--until", str(time.time()), "--format", "{{json .}}", *words
         ).stdout.splitlines()
         return [(event["Type"], event["Action"]) for event in map(json.loads, lines)]
 

@@ -145,6 +145,7 @@ def test_what_a_container_is_called(named: NamedEngine, net: str, tool: Command)
     assert f"({web})" in pinged
 
 
+@pytest.mark.docker(25)
 def test_the_resolver_file(named: NamedEngine, net: str, tool: Command) -> None:
     flags = [
         "--dns",

@@ -38,7 +38,7 @@ def rich(engine: ScratchEngine, name: str, tmp_path: Path) -> Iterator[str]:
         "run", "-d", "--name", name, "--network", f"net-{name}", "--network-alias", "web", "-e", "WORD=a $b 'c'",
         "-l", "key=value", "-v", f"{tmp_path}:/host:ro", "-v", f"vol-{name}:/data", "-v", "/anonymous", "--mount",
         "type=tmpfs,target=/mem,tmpfs-size=1048576,tmpfs-mode=0700", "-p", "127.0.0.1::80", "-p", "81/udp",
-        "--memory", "64m", "--cpus", "0.5", "--pids-limit", "50", "--cap-drop", "ALL", "--cap-add", "NET_RAW",
+        "--memory", "64m", "--cpus", "0.5", "--pids-limit", "50", "--cap-drop", "ALL", "--cap-add", "CAP_NET_RAW",
         "--read-only", "--init", "--restart", "on-failure:3", "--user", "7:8", "-w", "/tmp", "--ulimit",
         "nofile=100:200", "--sysctl", "net.ipv4.ip_default_ttl=70", "--add-host", "there:10.1.2.3", "--stop-signal",
         "SIGINT", "--stop-timeout", "3", "--health-cmd", "true", "--health-interval", "7s", "--shm-size", "1m",

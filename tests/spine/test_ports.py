@@ -149,15 +149,15 @@ def test_ranges_and_random_ports(lan: NetworkedEngine) -> None:
     for port in range(3):
         assert tcp(host, HOST, 8100 + port).startswith(f"web {80 + port} ")
     lan.docker("run", "-d", "--name", "two", "-p", "8110-8119:80", *SLEEP)
-    assert {"0.0.0.0:8110", "[::]:8110"} < set(lan.docker("port", "web", "80").stdout.split())
-    assert lan.docker("port", "two", "80").stdout.splitlines() == ["0.0.0.0:8111", "[::]:8111"]
+    assert {"0.0.0.0:8110", "[::]:8110"} < set(lan.nakagin("port", "web", "80").stdout.split())
+    assert lan.nakagin("port", "two", "80").stdout.splitlines() == ["0.0.0.0:8111", "[::]:8111"]
     for inner in (90, 91):
-        published = lan.docker("port", "web", str(inner)).stdout.splitlines()
+        published = lan.nakagin("port", "web", str(inner)).stdout.splitlines()
         ports = {line.rpartition(":")[2] for line in published}
         assert len(published) == 2
         assert len(ports) == 1  # the same number for both families
         assert tcp(lan.lan.client, HOST, int(ports.pop())).startswith(f"web {inner} ")
-    port = int(lan.docker("port", "web", "92/udp").stdout.splitlines()[0].rpartition(":")[2])
+    port = int(lan.nakagin("port", "web", "92/udp").stdout.splitlines()[0].rpartition(":")[2])
     assert udp(lan.lan.client, HOST, port).startswith("web 92 ")
 
 
@@ -331,13 +331,13 @@ def test_ports_are_there_when_start_returns(lan: NetworkedEngine) -> None:
 def test_a_network_has_an_address_for_its_ports(lan: NetworkedEngine) -> None:
     lan.nakagin("network", "create", "--publish-default-address", "127.0.0.1", "local")
     run(lan, "web", "--network", "local", "-p", "8500:80", "-p", f"{HOST}:8501:80")
-    assert set(lan.docker("port", "web", "80").stdout.split()) == {"127.0.0.1:8500", f"{HOST}:8501"}
+    assert set(lan.nakagin("port", "web", "80").stdout.split()) == {"127.0.0.1:8500", f"{HOST}:8501"}
     assert is_closed(lan.lan.client, HOST, 8500)
     assert tcp(lan.lan.host, "127.0.0.1", 8500).startswith("web")
     assert tcp(lan.lan.client, HOST, 8501).startswith("web")
     lan.nakagin("network", "create", "--ipv6", "--publish-default-address", HOST6, "local6")
     run(lan, "six", "--network", "local6", "-p", "8502:80")
-    assert lan.docker("port", "six", "80").stdout.split() == [f"[{HOST6}]:8502"]
+    assert lan.nakagin("port", "six", "80").stdout.split() == [f"[{HOST6}]:8502"]
     assert tcp(lan.lan.client, HOST6, 8502) == f"six 80 {CLIENT6}"
     assert is_closed(lan.lan.host, "::1", 8502)
     assert is_closed(lan.lan.client, HOST, 8502)
@@ -396,7 +396,7 @@ def test_a_server_is_told_who_its_clients_are(lan: NetworkedEngine, tool: str) -
     assert greeting(outside.connect(HOST6, 8602)) == f"{CLIENT6} 8602"
     # on another network it has another address
     lan.docker("network", "create", "moved")
-    lan.docker("network", "connect", "--gw-priority", "9", "moved", "web")
+    lan.nakagin("network", "connect", "--gw-priority", "9", "moved", "web")
     lan.docker("network", "disconnect", "bridge", "web")
     assert greeting(outside.connect(HOST, 8600)) == f"{CLIENT} 8600"
     assert greeting(outside.connect(HOST6, 8601)).startswith("plain 81 "), "and so for what is only carried"

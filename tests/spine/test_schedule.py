@@ -30,7 +30,17 @@ def test_a_container_is_started_again_and_again(own_engine: ScratchEngine) -> No
     began = engine.docker("inspect", "-f", "{{.State.StartedAt}}", "long").stdout
 
     def passed_over() -> list[str]:
-        words = ["events", "--since", "0", "--until", "0s", "--filter", "container=long", "--format", "json"]
+        words = [
+            "events",
+            "--since",
+            "0",
+            "--until",
+            "0s",
+            "--filter",
+            "container=long",
+            "--format",
+            "{{json .}}",
+        ]
         events = [json.loads(line) for line in engine.docker(*words).stdout.splitlines()]
         return [event["Action"] for event in events if event["Action"].startswith("schedule")]
 

@@ -49,6 +49,7 @@ def test_a_limit_holds(engine: ScratchEngine, volume: str) -> None:
     assert "large" in engine.docker("run", "--rm", "-v", f"{volume}:/v", "busybox", "ls", "/v").stdout
 
 
+@pytest.mark.docker(26)
 def test_a_part_of_a_volume(cli: Cli, engine: ScratchEngine, volume: str, tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("the host's")
     script = f"mkdir -p /v/part; echo inside > /v/part/f; ln -s part /v/link; ln -s {tmp_path} /v/out"
@@ -64,6 +65,7 @@ def test_a_part_of_a_volume(cli: Cli, engine: ScratchEngine, volume: str, tmp_pa
     assert not os.listdir(engine.exec_root / "pins")
 
 
+@pytest.mark.docker(28)
 def test_an_image_as_a_mount(cli: Cli, engine: ScratchEngine, name: str) -> None:
     mount = "type=image,source=busybox,target=/img"
     done = cli(
@@ -223,9 +225,9 @@ def test_the_end_of_a_container_deletes_nothing_that_was_mounted(
         "run", "--rm", "-v", f"{volume}:/v", "busybox", "sh", "-c", "mkdir /v/part; echo kept > /v/part/f"
     )
     mount = f"type=volume,source={volume},target=/p,volume-subpath=part"
-    engine.docker("run", "-d", "--name", name, "--mount", mount, "busybox", "sleep", "1000")
-    engine.docker("rm", "-f", name)
-    assert engine.docker("run", "--rm", "--mount", mount, "busybox", "cat", "/p/f").stdout == "kept\n"
+    engine.nakagin("run", "-d", "--name", name, "--mount", mount, "busybox", "sleep", "1000")
+    engine.nakagin("rm", "-f", name)
+    assert engine.nakagin("run", "--rm", "--mount", mount, "busybox", "cat", "/p/f").stdout == "kept\n"
 
 
 def test_a_read_only_bind_volume_leaves_its_folder_alone(

@@ -49,7 +49,7 @@ def _of_old(host: HostConfig, version: Version) -> HostConfig:
 
 
 def _not_recursively(mount: Mount) -> Mount:
-    if mount.type != "bind":
+    if mount.type != "bind" or not mount.read_only:
         return mount
     options = msgspec.structs.replace(mount.bind_options or BindOptions(), read_only_non_recursive=True)
     return msgspec.structs.replace(mount, bind_options=options)

@@ -194,28 +194,28 @@ def _set_attributes_by_remount(
             os.close(fd)
 
 
+def mount_id(fd: int) -> str:
+    """The first column of mountinfo for the mount that `fd` lies on (proc_pid_fdinfo(5))."""
+    with open(f"/proc/self/fdinfo/{fd}") as file:
+        return next(line.split()[1] for line in file if line.startswith("mnt_id:"))
+
+
 def _below(mount_fd: int) -> list[int]:
     """Descriptors of all mounts on top of the mount, parents first."""
     with open("/proc/self/mountinfo", errors="surrogateescape") as table:
         rows = [line.split(" ", 5) for line in table]
-    tree = {_mount_id(mount_fd)}
+    tree = {mount_id(mount_fd)}
     found: list[int] = []
     for number, parent, _, _, point, _ in rows:  # a mount stands behind the one that it lies on
         if parent not in tree:
             continue
         fd = os.open(_unescaped(point), os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
-        if _mount_id(fd) != number:  # covered by another one, or swapped: it cannot be reached
+        if mount_id(fd) != number:  # covered by another one, or swapped: it cannot be reached
             os.close(fd)
             continue
         tree.add(number)
         found.append(fd)
     return found
-
-
-def _mount_id(fd: int) -> str:
-    """The first column of mountinfo for the mount that `fd` lies on (proc_pid_fdinfo(5))."""
-    with open(f"/proc/self/fdinfo/{fd}") as file:
-        return next(line.split()[1] for line in file if line.startswith("mnt_id:"))
 
 
 def _unescaped(point: str) -> str:

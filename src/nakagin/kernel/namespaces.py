@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 
-from nakagin.kernel import abi
+from nakagin.kernel import abi, mount
 from nakagin.kernel.libc import fail, function
 
 TYPE_CHECKING = False
@@ -56,6 +56,39 @@ def setdomainname(name: str) -> None:
     encoded = os.fsencode(name)
     if _setdomainname(encoded, len(encoded)) < 0:
         raise fail("setdomainname")
+
+
+def is_in_chroot() -> bool:
+    """Whether this process's root is another than its mount namespace's, to which setns(2) leads.
+
+    Only a process of one thread with CAP_SYS_ADMIN and CAP_SYS_CHROOT can find out; for others it is False.
+    """
+    directory, own = _open_folder("."), _open_folder("/")
+    try:
+        namespace = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            setns(namespace, abi.CLONE_NEWNS)
+        finally:
+            os.close(namespace)
+        try:
+            top = _open_folder("/")
+        finally:
+            os.fchdir(own)
+            os.chroot(".")
+            os.fchdir(directory)
+        try:
+            return mount.mount_id(top) != mount.mount_id(own) or not os.path.sameopenfile(top, own)
+        finally:
+            os.close(top)
+    except OSError:
+        return False
+    finally:
+        os.close(directory)
+        os.close(own)
+
+
+def _open_folder(path: str) -> int:
+    return os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
 class _Visit:

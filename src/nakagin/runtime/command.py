@@ -177,19 +177,20 @@ def parse(options: dict[str, str], argv: list[str], *, stop_at_word: bool) -> tu
 
 
 def main(argv: list[str]) -> NoReturn:
-    """Run one verb and exit as runc does: 0, 1 for an error, or the program's own code."""
+    """Run one verb and exit as runc does: 0, 1 (`exec`: 255) for an error, or the program's own code."""
     gc.disable()  # the process lives for milliseconds
     log = Log()
+    failed = 255 if "exec" in argv[:8] else 1
     try:
         code = _run(argv, log)
     except NakaginError as error:
         log.error(str(error))
-        code = 255 if "exec" in argv[:8] else 1
+        code = failed
     except BrokenPipeError:
-        code = 1
+        code = failed
     except OSError as error:
         log.error(f"{error.strerror or error}: {error.filename}" if error.filename else str(error))
-        code = 1
+        code = failed
     try:
         sys.stdout.flush()
     except BrokenPipeError:
@@ -199,7 +200,10 @@ def main(argv: list[str]) -> NoReturn:
 
 def _run(argv: list[str], log: Log) -> int:
     general, words = parse(GLOBAL, argv, stop_at_word=True)
-    log.open(str(general.get("log", "")), str(general.get("log-format", "text")), bool(general.get("debug")))
+    form = str(general.get("log-format", "text"))
+    if form not in {"text", "json"}:
+        raise Invalid(f"{form!r} is not a format of the log", where="--log-format", hint="text or json")
+    log.open(str(general.get("log", "")), form, bool(general.get("debug")))
     if general.get("version"):
         return _print_version()
     if general.get("help") or not words or words[0] in {"help", "h"}:

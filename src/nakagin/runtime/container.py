@@ -122,9 +122,11 @@ class Container:
         """created, running, paused or stopped: always asked of the kernel."""
         if not process.is_alive(self.pid, self._facts.pid_start_ticks):
             return "stopped"
-        if self.awaits_start or self._folder.awaits_start():
+        if self.awaits_start:
             return "created"
-        return "paused" if self.group.frozen() else "running"
+        if self.group.frozen():
+            return "paused"  # also before its start, which would wait for ever
+        return "created" if self._folder.awaits_start() else "running"
 
     def state(self) -> State:
         """The state as the specification describes it."""

@@ -42,6 +42,11 @@ def parse(data: bytes | str, where: str = "JSON") -> Any:
         text = data if isinstance(data, str) else data.decode()
         start = len(text) - len(text.lstrip(_BLANKS))
         value, end = _scan(text, start)
+    except SystemError:
+        # The scanner takes the words for what is wrong from json.decoder, and without it has none.
+        import json.decoder  # noqa: F401
+
+        return parse(data, where)
     except StopIteration:
         raise Invalid("the document ends or breaks off where a value is expected", where=where) from None
     except (ValueError, RecursionError) as error:
