@@ -33,10 +33,8 @@ def build_all(
         try:
             for message in messages_of(compose, built, name, words):
                 told.put((name, message))
-        except (
-            BaseException
-        ) as error:  # the others are left to the engine, which ends them with our connection
-            told.put(error)
+        except BaseException as error:
+            told.put(error)  # the other builds are left to the engine, which ends them with our connection
             raise
         return iter(())
 
