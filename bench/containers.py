@@ -18,6 +18,11 @@ def docker_run(engine: ScratchEngine, network: str) -> None:
     _run(engine, engine.docker_argv("run", "--rm", "--network", network, "busybox", "true"))
 
 
+def docker_alone(engine: ScratchEngine) -> None:
+    """`docker --version`, which asks no engine: what of every `docker …` is the client's own start."""
+    _run(engine, engine.docker_argv("--version"))
+
+
 def docker_exec(engine: ScratchEngine, name: str) -> None:
     """`docker exec NAME true`."""
     _run(engine, engine.docker_argv("exec", name, "true"))

@@ -31,7 +31,8 @@ def run_by_cli(engines: Engines, rounds: int) -> list[Row]:
                 containers.nakagin, ours, "run", "--rm", "--network", network, "busybox", "true"
             )  # the same words by our own command line
         rows.append(Row(f"nakagin run --rm ({network})", "ms", in_turns(deeds, rounds), target=1 / 4))
-    return rows
+    client = in_turns({"floor": partial(containers.docker_alone, next(iter(engines.values())))}, rounds)
+    return [*rows, Row("docker --version, no engine asked", "ms", client)]
 
 
 def api_cycle(engines: Engines, rounds: int) -> list[Row]:
