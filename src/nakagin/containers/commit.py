@@ -110,7 +110,8 @@ def export_tar(around: Surroundings, capsule: Capsule, watch: Watch) -> Iterator
 def changes_tar(around: Surroundings, record: Container) -> Iterator[bytes]:
     """The tar of what a container changed, deletions as OCI whiteouts. Unsupported on a plain folder."""
     upper, lower = layers(around, record)
-    return layer_tar(upper, lower, placeholders(upper, lower, FURNITURE))
+    without = placeholders(upper, lower, FURNITURE)
+    return layer_tar(upper, lower, without, bounds=around.images.layers.bounds)
 
 
 def changes(around: Surroundings, record: Container) -> list[dict[str, Any]]:
