@@ -92,13 +92,14 @@ def test_a_large_context_is_weighed(engine: ScratchEngine, folder: Path) -> None
         with (below / "zeros").open("wb") as file:
             file.truncate(size * 1_000_000)
     (folder / "small").write_text("s")
+    (folder / "same").hardlink_to(folder / "part0/deep/er/zeros")
     said = build(engine, folder, "FROM scratch AS a\nCOPY small /\nFROM a\nCOPY small /2\n")
     assert said.count("LargeContext") == 1
-    assert "the build context has 102MB in 8 files; the largest: part0/deep 50MB, part1/deep 20MB" in said
+    assert "the build context has 102MB in 9 files; the largest: part0/deep 50MB, part1/deep 20MB" in said
     assert "part4/deep 4MB" in said
     assert "part5" not in said
     assert "name it in .dockerignore" in said
-    (folder / ".dockerignore").write_text("part0\n")
+    (folder / ".dockerignore").write_text("part0\nsame\n")
     assert "LargeContext" not in build(engine, folder, "FROM scratch\nCOPY small /\n")
 
 

@@ -127,6 +127,7 @@ def test_what_an_index_lists(attested: Attested, api: DockerClient, engine: Scra
         "ImageData": {
             "Platform": {"os": "linux", "architecture": "amd64"}, "Containers": [container],
             "Size": {"Unpacked": unpacked},
+            "Identity": {"Pull": [{"Repository": attested.name.rpartition(":")[0]}]},
         },
     }  # fmt: skip
     assert (arm["ID"], arm["Available"]) == (attested.images["arm64"].digest, True)

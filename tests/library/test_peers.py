@@ -217,6 +217,13 @@ def test_a_container_of_the_platform_that_was_asked_for(
         assert "does not provide the specified platform (linux/s390x)" in wrong.stderr
         pulled = cli("run", "--rm", "--platform", "linux/s390x", "nowhere.invalid/multi:1", check=125).stderr
         assert "Unable to find image 'nowhere.invalid/multi:1' locally" in pulled
+    for argv in (engine.docker_argv(), engine.nakagin_argv()):
+        subprocess.run(
+            [*argv, "create", "--name", name, "multi:1", "true"], check=True, stdout=subprocess.DEVNULL,
+            env=engine.environment({"DOCKER_DEFAULT_PLATFORM": "linux/arm64"}),
+        )  # fmt: skip
+        assert engine.docker("inspect", "-f", "{{.Image}}", name).stdout == ids["arm64"]
+        engine.docker("rm", name)
     engine.docker("rmi", "multi:1")
     engine.docker("load", "--platform", "linux/arm64", "-i", str(tmp_path / "two.tar"))
     warned = "platform (linux/arm64) does not match the detected host platform (linux/amd64)"

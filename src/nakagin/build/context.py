@@ -117,8 +117,8 @@ class Context:
 
     @property
     def size(self) -> int:
-        """The bytes of all files."""
-        return sum(item.entry.size for item in self._items.values() if item.entry.type == FILE)
+        """The bytes of all files; of one that has several names, once."""
+        return sum(item.entry.size for item in self._files())
 
     @property
     def count(self) -> int:
@@ -128,10 +128,19 @@ class Context:
     def largest(self, count: int) -> list[tuple[bytes, int]]:
         """The top folders and files by their bytes."""
         sizes: dict[bytes, int] = {}
-        for path, item in self._items.items():
-            top = b"/".join(path.split(b"/")[:2])
+        for item in self._files():
+            top = b"/".join(item.path.split(b"/")[:2])
             sizes[top] = sizes.get(top, 0) + item.entry.size
         return sorted(sizes.items(), key=lambda pair: -pair[1])[:count]
+
+    def _files(self) -> Iterable[Item]:
+        """Every file, by the first of its names."""
+        found = {
+            item.path if item.inode is None else item.inode: item
+            for item in reversed(self._items.values())
+            if item.entry.type == FILE
+        }
+        return found.values()
 
     def without(self, ignored: Patterns, keep: Iterable[bytes] = ()) -> Context:
         """The same files but those that .dockerignore leaves out."""

@@ -73,7 +73,7 @@ class Workshop:
         """
         if latest_ns is not None:
             _clamp(upper, latest_ns)
-        stored = self._stored(layer_tar(upper, self.folders(chain)))
+        stored = self._stored(layer_tar(upper, self.folders(chain), bounds=self._layers.bounds))
         if stored is None:
             return chain, None
         unpacked = Unpacked(stored.diff_id, stored.size, _bytes_below(upper))

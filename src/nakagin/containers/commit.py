@@ -78,7 +78,7 @@ def commit_image(around: Surroundings, record: Container, request: CommitRequest
     name = f"{request.repo}:{request.tag}" if request.tag else request.repo
     return around.images.commit(
         record.image_id or None,
-        layer_tar(*_own_layer(around, record)),
+        layer_tar(*_own_layer(around, record), bounds=around.images.layers.bounds),
         defaults=committed_defaults(record.config, request.config, request.changes),
         reference=name if request.repo else None,
         created_by=" ".join((*(record.config.entrypoint or ()), *(record.config.cmd or ()))),
@@ -114,7 +114,7 @@ def changes_tar(around: Surroundings, record: Container) -> Iterator[bytes]:
     Unsupported on a plain folder.
     """
     beside = [(over.target, over.upper, [over.source]) for over in overlays.overs(around, record)]
-    return layer_tar(*_own_layer(around, record), beside)
+    return layer_tar(*_own_layer(around, record), beside, bounds=around.images.layers.bounds)
 
 
 def changes(around: Surroundings, record: Container) -> list[dict[str, Any]]:

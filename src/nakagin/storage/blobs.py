@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING, Self
 
 from nakagin.errors import Damaged, Exhausted, NotFound
 from nakagin.spec.digest import ALGORITHMS, Digest, algorithm, encoded, hasher, is_digest
+from nakagin.storage.holes import is_hole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -133,7 +134,12 @@ class BlobWriter:
     def write(self, data: bytes | memoryview) -> int:
         """Append; returns the length. Raises Exhausted when the disk is full."""
         self._hash.update(data)
+        self.size += len(data)
         rest = memoryview(data)
+        if is_hole(data):
+            self._stream.seek(self.size)
+            self._stream.truncate()
+            return len(data)
         while rest:
             try:
                 rest = rest[self._stream.write(rest) :]
@@ -143,7 +149,6 @@ class BlobWriter:
                         "no space left to store a blob", hint="free disk space below the data root"
                     ) from None
                 raise
-        self.size += len(data)
         return len(data)
 
     def digest(self) -> Digest:

@@ -67,7 +67,7 @@ class Layers:
         spread(self._temporary)  # thousands of files at once are made there (decision 240)
         self._records = records
         self._trash = Trash(root)
-        self._bounds = bounds or Bounds()
+        self.bounds = bounds or Bounds()
         self._slots = threading.BoundedSemaphore(max(_WORKERS, os.cpu_count() or 1))
         self._lock = threading.Lock()
         self._layers = {layer.chain_id: layer for layer in (_decode(data) for _, data in records.all(KIND))}
@@ -81,7 +81,7 @@ class Layers:
         below = [self.path(layer) for layer in self.stack(parent)]
         folder = self._scratch()
         try:
-            return self._keep(folder, unpack_stream(diff, folder, below, self._bounds), parent, expected)
+            return self._keep(folder, unpack_stream(diff, folder, below, self.bounds), parent, expected)
         finally:
             self._trash.take(folder)
 
@@ -100,7 +100,7 @@ class Layers:
 
         Tell it by `have` and `end`, then `complete` it, and `abandon` it in any case.
         """
-        return Unpacking(self._scratch(), blob, size, self._bounds, self._slots)
+        return Unpacking(self._scratch(), blob, size, self.bounds, self._slots)
 
     def complete(
         self,

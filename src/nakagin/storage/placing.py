@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from typing import TYPE_CHECKING
 
+from nakagin.storage.holes import is_hole
 from nakagin.storage.tree import shown
 
 if TYPE_CHECKING:
@@ -37,12 +39,19 @@ class Placing:
         self._warn = warn
 
     def content(self, fd: int, entry: Entry, reader: TarReader) -> None:
-        """Write the present entry's bytes; holes stay holes."""
+        """Write the present entry's bytes; holes stay holes, and long runs of zeros become some."""
         if entry.segments is not None:
             _write_sparse(fd, entry, reader)
             return
+        at = 0
         for piece in reader.chunks():
-            _write(fd, piece)
+            if is_hole(piece) and stat.S_ISREG(os.fstat(fd).st_mode):
+                os.ftruncate(fd, at)  # whatever was there
+                os.ftruncate(fd, at + len(piece))
+                os.lseek(fd, 0, os.SEEK_END)
+            else:
+                _write(fd, piece)
+            at += len(piece)
 
     def open_file(self, fd: int, entry: Entry) -> None:
         """Owner, mode, attributes and time of an open file that is root's so far.

@@ -10,12 +10,15 @@ from nakagin.errors import Invalid, NotFound
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from typing import IO
 
     from nakagin.client.session import Body
 
 DOCKERFILE = "Dockerfile"
 _FOREIGN = ".dockerfile.from-elsewhere"
 _LARGEST = 4 << 20
+_HEAD = 512
+_PIECE = 1 << 20
 
 
 def is_remote(where: str) -> bool:
@@ -36,7 +39,7 @@ class Plan:
         self.text: bytes | None = None
         self.ignore = ""
         self.folder: str | None = None
-        self.data: bytes | None = None
+        self.data: Iterator[bytes] | None = None
         self.remote = ""
 
     def parameters(self) -> dict[str, object]:
@@ -90,7 +93,7 @@ def plan(where: str, dockerfile: str) -> Plan:
     if where == "-":
         if dockerfile == "-":
             raise Invalid("the Dockerfile and the context cannot both be standard input")
-        return _from_input(sys.stdin.buffer.read(), dockerfile)
+        return _from_input(sys.stdin.buffer, dockerfile)
     if not os.path.isdir(where):
         raise NotFound(f"unable to prepare context: path {where!r} not found")
     found = Plan()
@@ -115,14 +118,21 @@ def plan(where: str, dockerfile: str) -> Plan:
     return found
 
 
-def _from_input(data: bytes, dockerfile: str) -> Plan:
-    """Standard input is a tar, plain or compressed, or else the Dockerfile itself."""
+def _from_input(stream: IO[bytes], dockerfile: str) -> Plan:
+    """Standard input is a tar, plain or compressed, or else the Dockerfile itself. A tar is read when it is sent."""
     found = Plan(dockerfile or DOCKERFILE)
-    if data[257:262] == b"ustar" or data.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")):
-        found.data = data
+    head = stream.read(_HEAD)
+    if head[257:262] == b"ustar" or head.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")):
+        found.data = _pieces(head, stream)
     else:
-        found.text, found.dockerfile = data, DOCKERFILE
+        found.text, found.dockerfile = head + stream.read(_LARGEST), DOCKERFILE
     return found
+
+
+def _pieces(head: bytes, stream: IO[bytes]) -> Iterator[bytes]:
+    yield head
+    while piece := stream.read(_PIECE):
+        yield piece
 
 
 def decoded(data: bytes, name: str) -> str:

@@ -6,6 +6,7 @@ import json
 import os
 
 from nakagin.cli.flags import Flag, Options
+from nakagin.cli.platforms import default_platform
 from nakagin.cli.request.devices import ulimit
 from nakagin.cli.request.environment import mapping
 
@@ -32,7 +33,7 @@ def query(options: Options) -> dict[str, Any]:
         "labels": json.dumps(mapping(options.many("label"))),
         "annotations": as_json(options.many("annotation")),
         "target": options.text("target") or None,
-        "platform": ",".join(options.many("platform")) or None,
+        "platform": ",".join(options.many("platform")) or default_platform() or None,
         "networkmode": options.text("network") or None,
         "extrahosts": options.many("add-host"),
         "nocache": options.on("no-cache") or None,

@@ -9,6 +9,7 @@ from contextlib import closing
 from nakagin.cli.command import Call, Command, say
 from nakagin.cli.flags import Flag
 from nakagin.cli.output_file import write_stream
+from nakagin.cli.platforms import default_platform
 from nakagin.cli.progress import show_progress
 from nakagin.cli.terminal import is_terminal
 from nakagin.errors import Invalid, NotFound
@@ -49,7 +50,7 @@ def import_(call: Call) -> int:
     source, *reference = call.arguments
     images = call.client.images
     changes, message = options.many("change"), options.text("message")
-    platform = options.text("platform") or None
+    platform = options.text("platform") or default_platform() or None
     name = reference[0] if reference else ""
     if "://" in source:
         messages = images.import_(source, name, changes=changes, message=message, platform=platform)

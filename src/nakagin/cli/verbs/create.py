@@ -7,6 +7,7 @@ import sys
 
 from nakagin.cli.command import complain
 from nakagin.cli.flags import UsageError
+from nakagin.cli.platforms import default_platform
 from nakagin.cli.request.body import create_body
 from nakagin.cli.verbs.pull import check_policy, full_name, pull_image
 from nakagin.errors import Conflict, Invalid, NotFound
@@ -83,26 +84,26 @@ def _hand_over(container: Container, known: dict[str, Any]) -> None:
 
 def _create(call: Call, body: dict[str, Any]) -> tuple[Container, list[str]]:
     options, image = call.options, str(body["Image"])
-    name, platform = options.text("name") or None, options.text("platform") or None
+    name, platform = options.text("name") or None, options.text("platform") or default_platform()
     policy = options.text("pull") or "missing"
     containers = call.client.containers
     if policy == "always" and image:
-        _pull(call, image)
+        _pull(call, image, platform)
     try:
-        return containers.create_from(body, name=name, platform=platform)
+        return containers.create_from(body, name=name, platform=platform or None)
     except NotFound as error:
         lacks_image = any(words in error.message.lower() for words in _IMAGE_IS_MISSING)
         if policy != "missing" or not image or not lacks_image:
             raise
     if not options.on("quiet"):
         complain(f"Unable to find image '{full_name(image)}' locally")
-    _pull(call, image)
-    return containers.create_from(body, name=name, platform=platform)
+    _pull(call, image, platform)
+    return containers.create_from(body, name=name, platform=platform or None)
 
 
-def _pull(call: Call, image: str) -> None:
+def _pull(call: Call, image: str, platform: str) -> None:
     quiet = call.options.on("quiet")
-    pull_image(call.client, image, platform=call.options.text("platform"), quiet=quiet, output=sys.stderr)
+    pull_image(call.client, image, platform=platform, quiet=quiet, output=sys.stderr)
 
 
 def _reserve_cidfile(path: str) -> int | None:

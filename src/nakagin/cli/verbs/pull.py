@@ -6,6 +6,7 @@ import sys
 
 from nakagin.cli.command import Call, Command, say
 from nakagin.cli.flags import Flag
+from nakagin.cli.platforms import default_platform
 from nakagin.cli.progress import show_progress
 from nakagin.cli.verbs.copy import is_remote, pull_from
 from nakagin.errors import Invalid
@@ -60,7 +61,7 @@ def pull(call: Call) -> int:
         Reference.parse(reference)
     if not all_tags and full_name(reference) != reference and not quiet:
         say("Using default tag: latest")
-    platform = call.options.text("platform")
+    platform = call.options.text("platform") or default_platform()
     pull_image(call.client, reference, platform=platform, quiet=quiet, output=sys.stdout, all_tags=all_tags)
     domain, path = split_domain(reference if all_tags else full_name(reference))
     say(f"{domain}/{path}")
