@@ -202,4 +202,4 @@ def test_a_mistyped_name_is_told_with_the_nearest(engine: ScratchEngine, name: s
     engine.docker("create", "--name", name, "busybox")
     assert f"(did you mean {name}?)" in engine.docker("start", name + "x", check=1).stderr
     assert "(did you mean busybox:latest?)" in engine.docker("history", "busibox", check=1).stderr
-    assert "(did you mean bridge?)" in engine.docker("network", "inspect", "brigde", check=1).stderr
+    assert "(did you mean bridge?)" in engine.nakagin("network", "inspect", "brigde", check=1).stderr
