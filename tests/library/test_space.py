@@ -71,6 +71,7 @@ def test_df_agrees_with_du(roomy: ScratchEngine) -> None:
     assert "filled" in roomy.docker("system", "df", "-v").stdout
 
 
+@pytest.mark.docker(28)
 def test_after_removing_everything_nothing_is_left(roomy: ScratchEngine) -> None:
     roomy.docker("run", "-d", "--name", "one", "-v", "vol:/v", "busybox", "sleep", "1000")
     roomy.docker("commit", "one", "two:1")
