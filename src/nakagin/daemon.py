@@ -206,7 +206,6 @@ def _write_pid(path: str) -> None:
 
 async def serve(settings: Settings) -> None:
     """Run the engine and its API until SIGTERM or SIGINT."""
-    # Before the heavy imports: the zygote is made from what is loaded now.
     from nakagin.engine import Engine
     from nakagin.kernel import heap
 

@@ -102,7 +102,7 @@ class Engine:
             _lock(self.settings.data_root, "data root"),
             _lock(self.settings.exec_root, "exec root"),
         ]
-        # First of all: the zygote is forked off while this process is still small.
+        # First of all: without it nothing else is worth the work.
         await self._zygote.start()
         self._open()
         self.volumes.start()

@@ -104,6 +104,7 @@ def test_statements_about_an_image(attested: Attested, api: DockerClient) -> Non
     ask(api, "/images/nobody/attestations", 404)
 
 
+@pytest.mark.docker(28)
 def test_what_an_index_lists(attested: Attested, api: DockerClient, engine: ScratchEngine) -> None:
     """API.def.ImageInspect.Manifests API.def.ImageManifestSummary.ID API.def.ImageManifestSummary.Descriptor
     API.def.ImageManifestSummary.Available API.def.ImageManifestSummary.Size API.def.ImageManifestSummary.Size.Total

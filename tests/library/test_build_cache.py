@@ -58,6 +58,7 @@ def own(engine: ScratchEngine) -> int:
     return sum(each["Size"] for each in cache(engine) if not each["Shared"])
 
 
+@pytest.mark.docker(28)
 def test_the_cache_in_df_and_prune(builder: ScratchEngine, tmp_path: Path) -> None:
     """API.BuildPrune API.BuildPrune.all CLI.builder CLI.builder_prune CLI.builder_prune.all CLI.builder_prune.force
     API.SystemDataUsage.type"""
@@ -100,6 +101,7 @@ def test_the_cache_in_df_and_prune(builder: ScratchEngine, tmp_path: Path) -> No
     assert builder.nakagin("builder", "prune", "-f").stdout == "Total reclaimed space: 0B\n"
 
 
+@pytest.mark.docker(28)
 def test_filters_and_limits(builder: ScratchEngine, tmp_path: Path) -> None:
     """API.BuildPrune.filters API.BuildPrune.filters.until API.BuildPrune.filters.id API.BuildPrune.filters.type
     API.BuildPrune.filters.parent API.BuildPrune.reserved-space CLI.builder_prune.filter

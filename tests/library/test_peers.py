@@ -161,6 +161,7 @@ def test_dockerd_both_ways(engine: ScratchEngine, saved: Path, tmp_path: Path) -
         dockerd.close()
 
 
+@pytest.mark.docker(28)
 def test_several_platforms_under_one_name(engine: ScratchEngine, saved: Path, tmp_path: Path) -> None:
     """An index with two platforms is kept whole, chosen by --platform, and saved as it came."""
     archive = two_platforms(saved.read_bytes())

@@ -178,6 +178,7 @@ def test_prune_filters(wire: Wire, engine: ScratchEngine) -> None:
     )
 
 
+@pytest.mark.docker(28)
 @pytest.mark.parametrize("program", ["docker", "nakagin"])
 def test_verbs_that_change(engine: ScratchEngine, tmp_path: Path, program: str) -> None:
     """CLI.image CLI.image_tag CLI.image_save CLI.image_save.output CLI.image_save.platform CLI.save.output

@@ -113,6 +113,7 @@ SAME = {
 }
 
 
+@pytest.mark.docker(28)
 @pytest.mark.parametrize("row", SAME)
 def test_the_same_words(shelf: ScratchEngine, row: str) -> None:
     words = shlex.split(SAME[row])

@@ -53,7 +53,7 @@ def network(net: NetworkedEngine) -> Iterator[Make]:
 
     yield make
     for name in reversed(made):
-        net.docker("network", "rm", "-f", name)
+        net.nakagin("network", "rm", "-f", name)
 
 
 Run = Callable[..., Guest]

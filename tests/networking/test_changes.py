@@ -19,6 +19,7 @@ def subnets(number: int) -> tuple[str, ...]:
     return ("--ipv6", "--subnet", f"10.77.{number}.0/24", "--subnet", f"fd77:{number}::/64")
 
 
+@pytest.mark.docker(28)
 def test_several_networks_at_create_time(net: NetworkedEngine, network: Make, run: Run) -> None:
     first, second, inner = network(*PLAIN, *subnets(20)), network(*PLAIN, *subnets(21)), network("--internal")
     one = run(
@@ -48,6 +49,7 @@ def test_equal_priorities_go_by_name_and_internal_never(
     assert says(one, CLIENT, 80) == f"client 80 {net.place(one.name, names[0])['IPAddress']}"
 
 
+@pytest.mark.docker(28)
 def test_connect_and_disconnect_while_it_runs(net: NetworkedEngine, network: Make, run: Run) -> None:
     first, second = network(*PLAIN, *subnets(24)), network(*PLAIN, *subnets(25))
     one, neighbour = run("--network", first, "-p", "8124:80"), run("--network", second)

@@ -105,6 +105,7 @@ def test_filters_and_columns(cli: Cli, network: Make, run: Run) -> None:
     assert "invalid filter 'color'" in cli("network", "ls", "--filter", "color=red", check=1).stderr
 
 
+@pytest.mark.docker(28)
 def test_removing(cli: Cli, net: NetworkedEngine, network: Make, run: Run) -> None:
     used, idle = network(), network()
     one = run("--network", used)
@@ -199,6 +200,7 @@ REFUSED = [
 ]
 
 
+@pytest.mark.docker(28)
 @pytest.mark.parametrize(("flags", "words"), REFUSED, ids=[words for _, words in REFUSED])
 def test_refused(net: NetworkedEngine, flags: tuple[str, ...], words: str) -> None:
     assert words in net.docker("network", "create", *flags, check=1).stderr

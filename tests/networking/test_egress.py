@@ -58,6 +58,7 @@ def test_named_destinations_are_open(net: NetworkedEngine, network: Make, run: R
     assert says(one, CLIENT6, 80, seconds=0.3) == ""
 
 
+@pytest.mark.docker(28)
 def test_a_second_network_is_a_second_way_out(net: NetworkedEngine, network: Make, run: Run) -> None:
     name = network("--egress", "none", cli="nakagin")
     one = run("--network", name)

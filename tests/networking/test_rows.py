@@ -53,6 +53,7 @@ def test_statuses(net: NetworkedEngine, network: Make, run: Run, api: DockerClie
         assert (found, answer["message"][:22]) == (400, "invalid filter 'color'")
 
 
+@pytest.mark.docker(28)
 def test_what_a_container_shows_of_its_networks(
     net: NetworkedEngine, network: Make, run: Run, api: DockerClient
 ) -> None:
@@ -100,6 +101,7 @@ def test_containers_are_found_by_network_and_port(net: NetworkedEngine, network:
     assert found("publish=7078/udp") == set()
 
 
+@pytest.mark.docker(28)
 def test_traffic_is_counted_by_interface(
     net: NetworkedEngine, network: Make, run: Run, api: DockerClient
 ) -> None:
@@ -127,6 +129,7 @@ def test_a_container_without_any_network(net: NetworkedEngine, api: DockerClient
         net.docker("rm", "-f", made)
 
 
+@pytest.mark.docker(28)
 def test_old_spellings(net: NetworkedEngine, network: Make, run: Run) -> None:
     name = network()
     one = run(
@@ -148,6 +151,7 @@ def test_disconnecting_by_force(net: NetworkedEngine, network: Make, run: Run) -
     assert (place["DriverOpts"], place["Links"]) == ({"a": "b"}, ["other:name"])
 
 
+@pytest.mark.docker(28)
 def test_lists_in_every_shape(net: NetworkedEngine, network: Make) -> None:
     name = network("--label", "a=b")
     for cli in (net.docker, net.nakagin):
@@ -173,3 +177,22 @@ def test_what_info_says(net: NetworkedEngine, api: DockerClient) -> None:
     info = call(api, "GET", "/info")[1]
     assert info["IPv4Forwarding"] is True
     assert {"bridge", "host", "ipvlan", "macvlan", "null"} <= set(info["Plugins"]["Network"])
+
+
+def test_what_older_clients_cannot_leave_out(net: NetworkedEngine, api: DockerClient) -> None:
+    """They say false for IPv6 where nothing was said, and "default" where the default bridge is meant."""
+    old = f"{api.api.base_url}/v1.41"
+    subnets = {"Config": [{"Subnet": "10.77.90.0/24"}, {"Subnet": "fd77:90::/64"}]}
+    made = api.api.post(
+        f"{old}/networks/create", json={"Name": "older", "EnableIPv6": False, "IPAM": subnets}
+    )
+    assert made.status_code == 201, made.text
+    try:
+        assert net.docker("network", "inspect", "-f", "{{.EnableIPv6}}", "older").stdout == "true\n"
+    finally:
+        net.docker("network", "rm", "older")
+    address = {"EndpointsConfig": {"default": {"IPAMConfig": {"IPv4Address": "172.17.0.9"}}}}
+    body = {"Image": "busybox", "HostConfig": {"NetworkMode": "default"}, "NetworkingConfig": address}
+    refused = api.api.post(f"{old}/containers/create", json=body)
+    assert refused.status_code == 400
+    assert "supported on user defined networks only" in refused.text

@@ -187,6 +187,7 @@ def test_unprotected_networks_are_open_to_whoever_has_a_route(
     assert reaches(net.lan.client, everything(net, one, name)[0]) == ALL
 
 
+@pytest.mark.docker(28)
 def test_ipv6_alone(net: NetworkedEngine, network: Make, run: Run) -> None:
     name = network("--ipv4=false", "--ipv6")
     one, two = run("--network", name), run("--network", name, "-p", "8082:80")
@@ -306,6 +307,7 @@ def test_shared_and_missing_networks(net: NetworkedEngine, network: Make, run: R
         net.docker("rm", "-f", *names)
 
 
+@pytest.mark.docker(28)
 def test_the_host_has_a_name(net: NetworkedEngine, network: Make, run: Run) -> None:
     net.greet(net.lan.host, "host", 8095)
     flags = ("--add-host", "host.docker.internal:host-gateway")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.root
 
-QUIET = "exec </dev/null >/dev/null 2>&1;"
+QUIET = "exec </dev/null >/dev/null 2>&1 3</dev/null;"  # 3: what a caller left open
 
 
 def create(box: Box, *args: str) -> None:
@@ -151,6 +151,23 @@ def test_pause_and_resume(box: Box) -> None:
     assert "paused" in box.exec("true").err
     assert box.call("resume", box.id).code == 0
     assert box.state()["status"] == "running"
+
+
+def test_a_namespace_by_its_path_is_joined_by_create_and_outlives_it(box: Box) -> None:
+    """Its descriptor is closed on the way, like what the caller left open: the numbers behind them must not move."""
+    here = os.open("/proc/self/ns/net", os.O_RDONLY)
+    try:
+        for each in box.linux["namespaces"]:
+            if each["type"] == "network":
+                each["path"] = f"/proc/{os.getpid()}/fd/{here}"
+        create(box, "sleep", "60")
+        pid = box.state()["pid"]
+        assert box.call("start", box.id).code == 0
+        assert box.state()["status"] == "running"
+        assert os.path.samefile(f"/proc/{pid}/ns/net", "/proc/self/ns/net")
+        assert Path(f"/proc/{pid}/cmdline").read_bytes() == b"sleep\00060\0"
+    finally:
+        os.close(here)
 
 
 def test_paused_before_its_start(box: Box) -> None:

@@ -119,7 +119,10 @@ def test_full_disk(small_disk: Path) -> None:
     try:
         engine.start()
         engine.bootstrap_busybox()
-        engine.docker("run", "--name", "full", "busybox", "dd", "if=/dev/zero", "of=/file", "bs=1M", check=1)
+        engine.docker("run", "-d", "--name", "sleeper", "busybox", "sleep", "1000")
+        fill = ("dd", "if=/dev/zero", "of=/file", "bs=4k")
+        engine.docker("run", "--name", "full", "busybox", *fill, check=1)
+        engine.docker("run", "--name", "fuller", "busybox", *fill, check=None)  # whatever it finds
         big = subprocess.run(["tar", "-c", "/usr/lib/python3"], capture_output=True, check=True).stdout
         refused = subprocess.run(
             engine.docker_argv("import", "-", "big"), input=big, env=engine.environment(),
@@ -127,6 +130,7 @@ def test_full_disk(small_disk: Path) -> None:
         )  # fmt: skip
         assert refused.returncode == 1
         assert b"no space left" in refused.stderr.lower()
+        engine.docker("stop", "-t", "0", "sleeper")
         engine.docker("rm", "full")  # removing works on a full disk, and makes room
         assert engine.docker("run", "--rm", "busybox", "echo", "room").stdout == "room\n"
     finally:
@@ -198,4 +202,4 @@ def test_a_mistyped_name_is_told_with_the_nearest(engine: ScratchEngine, name: s
     engine.docker("create", "--name", name, "busybox")
     assert f"(did you mean {name}?)" in engine.docker("start", name + "x", check=1).stderr
     assert "(did you mean busybox:latest?)" in engine.docker("history", "busibox", check=1).stderr
-    assert "(did you mean bridge?)" in engine.docker("network", "inspect", "brigde", check=1).stderr
+    assert "(did you mean bridge?)" in engine.nakagin("network", "inspect", "brigde", check=1).stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 from aiohttp import web
 
 from nakagin.api import editions
@@ -26,7 +27,10 @@ async def inspect(call: Call) -> web.StreamResponse:
 
 async def create(call: Call) -> web.StreamResponse:
     """POST /networks/create."""
-    identity, warning = call.engine.networks.create(await call.body(NetworkCreate))
+    body = await call.body(NetworkCreate)
+    if call.version < (1, 47) and not body.enable_ipv6:  # older clients cannot leave it out
+        body = msgspec.structs.replace(body, enable_ipv6=None)
+    identity, warning = call.engine.networks.create(body)
     return answer({"Id": identity, "Warning": warning}, 201)
 
 

@@ -52,7 +52,10 @@ def settle(
     """
     mode = namespaces.network_mode(host.network_mode)
     first = host.network_mode if mode.mode != "private" else _name(around, mode.of)
-    asked = {_name(around, name): each for name, each in given.items()}
+    # Docker's command line before 25 calls the default bridge "default".
+    asked = {
+        _name(around, DEFAULT_BRIDGE if name == "default" else name): each for name, each in given.items()
+    }
     if mode.mode != "private":
         if set(asked) - {first}:
             raise Invalid(_ALONE[mode.mode])

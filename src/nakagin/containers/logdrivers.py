@@ -76,7 +76,7 @@ def _check_mode(log: docker.LogConfig) -> None:
     if "max-buffer-size" in log.config:
         if mode != "non-blocking":
             raise Invalid("logger: max-buffer-size option is only supported with 'mode=non-blocking'")
-        if parse_size(log.config["max-buffer-size"]) <= 0:
+        if parse_size(log.config["max-buffer-size"], "max-buffer-size") <= 0:
             raise Invalid("logger: max-buffer-size must be positive")
 
 
@@ -109,11 +109,12 @@ def unheard(log: docker.LogConfig) -> list[str]:
 def bounds(log: docker.LogConfig) -> tuple[int, int]:
     """(bytes of one log file, number of files); bounded unless the request says max-size=-1."""
     prefix = "cache-" if log.type in {"syslog", "journald"} else ""
-    size = log.config.get(f"{prefix}max-size", "20m")
-    count = log.config.get(f"{prefix}max-file", "5" if f"{prefix}max-size" not in log.config else "1")
+    name = f"{prefix}max-size"
+    size = log.config.get(name, "20m")
+    count = log.config.get(f"{prefix}max-file", "5" if name not in log.config else "1")
     if not count.isdecimal() or int(count) < 1:
         raise Invalid(f"max-file cannot be less than 1: {count}")
-    return (0 if size == "-1" else parse_size(size)), int(count)
+    return (0 if size == "-1" else parse_size(size, name)), int(count)
 
 
 def _flag(log: docker.LogConfig, name: str) -> bool:

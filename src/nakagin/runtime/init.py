@@ -277,8 +277,9 @@ def _await_start(birth: Birth) -> Channel:
     if birth.listening is None:
         birth.channel.await_go()
         return birth.channel
+    number = birth.channel.fileno()  # the launcher knows it and is sealed by now
     birth.channel.close()
-    return sync.accept(birth.listening)
+    return sync.accept(birth.listening, number)
 
 
 def _step(words: str, call: Callable[..., object], *arguments: object) -> None:

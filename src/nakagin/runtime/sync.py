@@ -140,10 +140,13 @@ def not_executed(number: int, path: str = "") -> CommandFailed:
     )
 
 
-def accept(listening: _socket.socket) -> Channel:
-    """The channel to whoever calls on the listening socket first; it must say START."""
+def accept(listening: _socket.socket, number: int) -> Channel:
+    """The channel, as the descriptor `number`, to whoever calls on the listening socket first; it must say START."""
     fd, _ = listening._accept()  # type: ignore[attr-defined]  # noqa: SLF001 - the C class has no other name
     listening.close()
-    channel = Channel(_socket.socket(fileno=fd))
+    if fd != number:
+        os.dup2(fd, number, inheritable=False)
+        os.close(fd)
+    channel = Channel(_socket.socket(fileno=number))
     channel.await_go()
     return channel

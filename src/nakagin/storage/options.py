@@ -37,7 +37,7 @@ def parse_options(options: Sequence[str]) -> StorageOptions:
             case "overlay2.size":
                 found = msgspec.structs.replace(found, container_size=_container_size(value))
             case "layer-size":
-                bounds = msgspec.structs.replace(found.bounds, size=parse_size(value))
+                bounds = msgspec.structs.replace(found.bounds, size=parse_size(value, key))
                 found = msgspec.structs.replace(found, bounds=bounds)
             case "layer-entries" if value.isdigit() and int(value):
                 bounds = msgspec.structs.replace(found.bounds, entries=int(value))
@@ -60,7 +60,7 @@ def container_size(options: Mapping[str, str], standard: int) -> int:
 
 
 def _container_size(text: str) -> int:
-    size = parse_size(text)
+    size = parse_size(text, "size")
     if size < SMALLEST:
         raise Invalid(f"a container's size is at least {SMALLEST >> 20} MiB, not {text}")
     return size

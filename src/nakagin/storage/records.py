@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nakagin.errors import Conflict, Damaged, Exhausted, NakaginError, Unavailable
+from nakagin.kernel.space import set_aside
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,8 +44,8 @@ _LARGEST_LOG = 16384
 _KEPT_LOG = 1 << 20
 _KEPT_PAGES = 256
 
-# Kept free of data so that something can still be removed when the disk is full.
-_RESERVE = 4 << 20
+# By so much the database and its log can grow when the disk is full, so that something can still be removed.
+_RESERVE = 2 << 20
 _FULL = ("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_SHMSIZE")
 
 
@@ -68,13 +69,15 @@ class Records:
         self._lock = threading.RLock()
         self._depth = 0
         self._writes: list[tuple[str, tuple[object, ...]]] = []  # of the present transaction
-        self.keep_reserve()
         try:
             self._connection = self._open()
             if self._connection.execute("PRAGMA user_version").fetchone()[0] == 0:
                 self._connection.executescript(_SCHEMA + f"PRAGMA user_version = {_VERSION};")
         except sqlite3.DatabaseError as error:
             raise _translate(error, path) from error
+        # Open as long as the database is: whoever closes a file loses all of this process's locks on it (fcntl(2)).
+        self._file = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        self.keep_reserve()
 
     def _open(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self.path, check_same_thread=False, isolation_level=None, timeout=10)
@@ -223,19 +226,19 @@ class Records:
         """Close the file; the log is written back first."""
         with self._lock:
             self._connection.close()
+            os.close(self._file)
 
     def keep_reserve(self) -> None:
         """Set space aside for the time when the disk is full, if there is any and it is not done yet."""
-        path = self.path + "-reserve"
+        set_aside(self._file, _RESERVE)
         try:
-            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            try:
-                if os.fstat(fd).st_blocks * 512 < _RESERVE:
-                    os.posix_fallocate(fd, 0, _RESERVE)
-            finally:
-                os.close(fd)
-        except OSError:
-            pass  # then it is full already, or not writable: the first write will say so
+            log = os.open(self.path + "-wal", os.O_WRONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return
+        try:
+            set_aside(log, _RESERVE)
+        finally:
+            os.close(log)
 
     # --- SQLite
 
@@ -273,9 +276,9 @@ class Records:
             try:
                 return self._connection.execute(statement, values)
             except sqlite3.OperationalError as error:
-                if error.sqlite_errorname not in _FULL or not self._spend_reserve():
+                if error.sqlite_errorname not in _FULL or not self._begin_log_anew():
                     raise
-                if self._depth and not self._connection.in_transaction:  # SQLite has rolled it back
+                if self._depth:
                     self._connection.execute("BEGIN IMMEDIATE")
                     for write in self._writes:
                         self._connection.execute(*write)
@@ -283,12 +286,15 @@ class Records:
         except sqlite3.DatabaseError as error:
             raise _translate(error, self.path) from error
 
-    def _spend_reserve(self) -> bool:
+    def _begin_log_anew(self) -> bool:
+        """Undo the transaction and write the log back, whose space can be used again then. Whether that went well."""
+        if self._connection.in_transaction:
+            self._connection.rollback()
         try:
-            os.unlink(self.path + "-reserve")
-        except OSError:
+            busy, _, _ = self._connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
+        except sqlite3.DatabaseError:
             return False
-        return True
+        return not busy
 
 
 def _shrink(connection: sqlite3.Connection) -> None:

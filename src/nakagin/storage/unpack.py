@@ -275,7 +275,10 @@ class _Measured:
                 f"the layer has more than {self._bound} bytes uncompressed", hint=f"raise {SIZE_SETTING}"
             )
         if self.size > self._free:
-            raise Exhausted("no space left to unpack the layer", hint="free disk space below the data root")
+            raise Exhausted(
+                "no space left to unpack the layer",
+                hint=f"free disk space below the data root, where {_FREE_AT_LEAST >> 20} MB are kept for what runs",
+            )
         self._hash.update(data)
         return data
 

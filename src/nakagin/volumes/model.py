@@ -98,7 +98,7 @@ def wanted_size(options: dict[str, str]) -> int:
     """The limit that is asked for, in bytes; 0 for none. Raises Invalid."""
     if "size" not in options:
         return 0
-    size = parse_size(options["size"])
+    size = parse_size(options["size"], "size")
     if size < SMALLEST:
         raise Invalid(f"a volume's size is at least {SMALLEST >> 20} MiB, not {options['size']}")
     return size
