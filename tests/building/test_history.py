@@ -77,7 +77,7 @@ def test_the_last_builds(engine: ScratchEngine, folder: Path) -> None:
 @pytest.mark.root
 def test_a_build_under_way(engine: ScratchEngine, tmp_path: Path) -> None:
     with building(engine, tmp_path, "FROM busybox\nRUN sleep 9853.5\n") as process:
-        await_until(lambda: builds(engine)[0]["Steps"] == "1/2", "the build to be told")
+        await_until(lambda: [each["Steps"] for each in builds(engine)[:1]] == ["1/2"], "the build to be told")
         (running,) = [each for each in builds(engine) if each["Status"] == "Running"]
         process.send_signal(signal.SIGINT)
         process.wait(20)

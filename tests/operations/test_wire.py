@@ -83,9 +83,14 @@ def test_lists(wire: Wire, two: tuple[str, str], name: str) -> None:
         {"exited": ["x"]},
         {"health": ["well"]},
         {"is-task": ["x"]},
+        {"publish": ["x"]},
+        {"expose": ["80/x"], "name": ["nobody"]},
         {"colour": ["red"]},
     ):
         wire.ask("GET", "/containers/json", status=400, filters=wrong)
+    wire.ask("POST", "/commit", container=other, repo=f"made-of-{name}", status=201)
+    assert listed(ancestor=[f"made-of-{name}"]) == [], "the same layers, but none of them is made from it"
+    wire.ask("DELETE", f"/images/made-of-{name}")
     wire.ask("GET", "/containers/json", status=404, filters={"before": ["nobody"]})
 
 

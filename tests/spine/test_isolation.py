@@ -31,6 +31,12 @@ def test_every_namespace_is_its_own(engine: ScratchEngine, plain: str, kind: str
     assert inside.strip() == f"{kind}:[{outside}]"
 
 
+def test_programs_know_where_they_are(engine: ScratchEngine, plain: str) -> None:
+    """By the file that they look for since Docker's first days; no change of the container's."""
+    assert engine.docker("exec", plain, "stat", "-c", "%a %s", "/.dockerenv").stdout == "755 0\n"
+    assert ".dockerenv" not in engine.docker("diff", plain).stdout
+
+
 @pytest.mark.parametrize(("flag", "kind"), [*SHARED, ("--uts", "uts")])
 def test_a_namespace_of_the_host_on_request(engine: ScratchEngine, name: str, flag: str, kind: str) -> None:
     engine.docker("run", "-d", "--name", name, flag, "host", "busybox", "sleep", "300")

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from nakagin.containers.model import Container
     from nakagin.containers.shelf import Capsule, Shelf
     from nakagin.containers.surroundings import Surroundings
+    from nakagin.images.model import Image
 
 
 class Selection:
@@ -44,6 +45,8 @@ class Selection:
         for value in self._filters.get("is-task", ()):
             if value.lower() not in {"true", "false", "1", "0"}:
                 raise Invalid(f"invalid filter 'is-task={value}'", hint="true or false")
+        for value in (*self._filters.get("publish", ()), *self._filters.get("expose", ())):
+            _port_keys(value)  # so that what is no port is refused also where no container is asked for it
         bounds = {key: self._created(key) for key in ("before", "since") if key in self._filters}
         self._before, self._since = bounds.get("before"), bounds.get("since")
 
@@ -76,10 +79,10 @@ class Selection:
             if image.id == record.image_id:
                 return True
             try:
-                own = self._around.images.resolve(record.image_id).diff_ids if record.image_id else ()
+                own = self._around.images.resolve(record.image_id) if record.image_id else None
             except NakaginError:
                 continue
-            if image.diff_ids and tuple(own[: len(image.diff_ids)]) == tuple(image.diff_ids):
+            if own is not None and _is_built_upon(own, image):
                 return True
         return False
 
@@ -116,6 +119,13 @@ def prunable(shelf: Shelf, filters: Mapping[str, Sequence[str]]) -> list[Capsule
         and not any(has_labels(record.config.labels, [label]) for label in unlabelled)
         and (until is None or nanoseconds(record.created) < until)
     ]
+
+
+def _is_built_upon(image: Image, base: Image) -> bool:
+    """Whether it begins as `base`: by its layers, and by its history, as there are steps that add no layer."""
+    layers, steps = len(base.diff_ids), len(base.history)
+    same_layers = tuple(image.diff_ids[:layers]) == tuple(base.diff_ids)
+    return layers > 0 and same_layers and tuple(image.history[:steps]) == tuple(base.history)
 
 
 def _port_keys(text: str) -> list[str]:

@@ -40,7 +40,8 @@ _INODES = 10_000
 # there, hides it; where it is missing nothing need be made in a writable layer at each start.
 _PLACES = "places"
 _FOLDERS = ("dev", "etc", "proc", "sys")
-_FILES = ("etc/hostname", "etc/hosts", "etc/resolv.conf")
+# The last is nobody's place: by it programs know that they run in a container.
+_FILES = {"etc/hostname": 0o644, "etc/hosts": 0o644, "etc/resolv.conf": 0o644, ".dockerenv": 0o755}
 _FIRST_PROJECT = 0x5E4B0000  # of project quotas; far from those of volumes
 
 _log = logging.getLogger(__name__)
@@ -324,5 +325,5 @@ def _take_after(folder: str, model: os.stat_result) -> None:
 def _make_places(folder: str) -> None:
     for name in _FOLDERS:
         os.makedirs(os.path.join(folder, name), mode=0o755, exist_ok=True)
-    for name in _FILES:
-        os.close(os.open(os.path.join(folder, name), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644))
+    for name, mode in _FILES.items():
+        os.close(os.open(os.path.join(folder, name), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, mode))
