@@ -90,8 +90,10 @@ def _create(call: Call, body: dict[str, Any]) -> tuple[Container, list[str]]:
     except NotFound as error:
         if policy != "missing" or not image or "no such image" not in error.message.lower():
             raise
+        _, _, near = error.message.partition("(did you mean ")
     if not options.on("quiet"):
-        complain(f"Unable to find image '{full_name(image)}' locally")
+        guess = f" (did you mean {near}" if near else ""
+        complain(f"Unable to find image '{full_name(image)}' locally{guess}")
     _pull(call, image)
     return containers.create_from(body, name=name, platform=platform)
 

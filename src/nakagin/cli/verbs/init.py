@@ -51,6 +51,8 @@ def init(call: Call) -> int:
             for file in found.files:
                 say(f"\n--- {file.path} ({file.state}) ---\n{file.text}")
         return 0
+    if form == "text":
+        say("")
     return _write(folder, found.files, options, quiet=form == "json")
 
 
