@@ -153,7 +153,7 @@ def _space(root: int, target: str) -> dict[str, int | None]:
 def _over(options: Sequence[str]) -> str:
     """The folder that an overlay is put over, by its superblock's options; "overlay" where they do not tell."""
     found = re.search(r"(?:^|,)lowerdir\+?=((?:\\.|[^,:\\])*)", "".join(options[:1]))
-    # What overlayfs was given has backslashes of its own, which the table writes as \\134.
+    # What overlayfs was given has backslashes of its own, which the table writes in octal.
     return re.sub(r"\\(.)", r"\1", _unescaped(found[1])) if found else "overlay"
 
 
