@@ -187,4 +187,8 @@ def test_bad_input(small: ScratchEngine) -> None:
     assert "exclude each other" in ask(small, "--like", "x", "busybox", code=1)
     assert "unknown factor ram" in ask(small, "-m", "1g", "--budget", "ram=1", code=1)
     assert "No such container: nobody" in ask(small, "--like", "nobody", code=1)
+    name = f"ended-{secrets.token_hex(3)}"
+    small.docker("create", "--name", name, "busybox")
+    assert f"container {name} is not running" in ask(small, "--like", name, code=1)
+    small.docker("rm", name)
     assert "--verify needs something to start" in ask(small, "-m", "1g", "--verify", code=1)

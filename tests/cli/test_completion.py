@@ -18,7 +18,8 @@ from tests.engine_fixture import ScratchEngine
 NAMES = {
     "container": ["web", "db", "old"], "running": ["web", "db"], "stopped": ["old"],
     "image": ["busybox", "busybox:latest", "host:5000/a:1"], "network": ["bridge", "back"], "volume": ["data"],
-    "anything": ["web", "bridge"],
+    "anything": ["web", "bridge"], "explained": ["web", "busybox", "back", "run"], "debugged": ["web", "busybox"],
+    "context": ["default", "far"],
 }  # fmt: skip
 
 
@@ -30,6 +31,20 @@ def offered(line: str) -> list[str]:
     ("line", "found"),
     [
         ("nakagin ru", ["run"]),
+        ("nakagin explain b", ["back", "busybox"]),
+        ("nakagin explain r", ["run"]),
+        ("nakagin explain run --memory-s", ["--memory-swap", "--memory-swappiness"]),
+        ("nakagin explain run bu", ["busybox", "busybox:latest"]),
+        ("nakagin debug ", ["busybox", "web"]),
+        ("nakagin context use f", ["far"]),
+        ("nakagin -c ", ["default", "far"]),
+        ("nakagin sandbox --folder ", ["overlay", "read-only", "write"]),
+        ("nakagin sandbox --format=", ["--format=json", "--format=text"]),
+        ("nakagin init --language p", ["php", "python"]),
+        ("nakagin compose p", ["pause", "port", "ps", "publish", "pull", "push"]),
+        ("nakagin compose --pro", ["--profile", "--progress", "--project-directory", "--project-name"]),
+        ("nakagin compose -p x up --no-r", ["--no-recreate"]),
+        ("nakagin compose nothing ", []),
         ("nakagin -D vol", ["volume"]),
         ("nakagin --host x volume cr", ["create"]),
         ("nakagin stop ", ["db", "web"]),
@@ -54,6 +69,22 @@ def offered(line: str) -> list[str]:
 )
 def test_candidates(line: str, found: list[str]) -> None:
     assert offered(line) == found
+
+
+def test_services_are_those_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the folder, or of -f; with those of every profile; a file that cannot be read has none."""
+    (tmp_path / "compose.yaml").write_text(
+        "services:\n  web: {image: a}\n  db: {image: b, profiles: [more]}\n"
+    )
+    (tmp_path / "other.yaml").write_text("services: {odd: {image: a}}\n")
+    (tmp_path / "broken.yaml").write_text("services: {odd: [\n")
+    monkeypatch.chdir(tmp_path)
+    assert offered("nakagin compose logs -f ") == ["db", "web"]
+    assert offered("nakagin compose up web ") == ["db"]
+    assert offered("nakagin compose -p x -f other.yaml exec ") == ["odd"]
+    assert offered("nakagin compose exec web ") == [], "a file"
+    for file in ("broken.yaml", "none.yaml", "oci://nowhere.invalid/x"):
+        assert offered(f"nakagin compose -f {file} up ") == []
 
 
 def test_lines_are_split_as_a_shell_does() -> None:

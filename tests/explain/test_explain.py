@@ -108,6 +108,16 @@ def check_way(engine: ScratchEngine, name: str, pid: int, ports: Any, port: int)
     assert link["link_index"] == json.loads(peer.stdout)[0]["ifindex"]
 
 
+def test_what_is_written_over_is_told(engine: ScratchEngine, name: str, tmp_path: Path) -> None:
+    folder = tmp_path / "a, b"
+    folder.mkdir()
+    engine.docker("run", "-d", "--name", name, "-v", f"{folder}:/w:O", "busybox", "sleep", "1000")
+    told = engine.nakagin("explain", name).stdout
+    line = next(each for each in told.splitlines() if each.startswith("  /w "))
+    assert line.split()[:3] == ["/w", "rw", "overlay"]
+    assert line.endswith(f" over {folder}")
+
+
 def test_a_stopped_container_shows_its_files(engine: ScratchEngine, name: str) -> None:
     engine.docker("create", "--name", name, "busybox")
     shown = ask(engine, name)

@@ -196,6 +196,16 @@ def test_16884_no_volume_below_proc(box: Box, tmp_path: Path, target: str) -> No
     assert box.run("true").code == 1
 
 
+@pytest.mark.parametrize("target", ["/proc", "/proc/sys"])
+def test_16884_no_overlay_in_proc(box: Box, tmp_path: Path, target: str) -> None:
+    """It would show files of the folder that it is put over."""
+    for each in ("upper", "work"):
+        (tmp_path / each).mkdir()
+    options = [f"lowerdir={tmp_path}", f"upperdir={tmp_path}/upper", f"workdir={tmp_path}/work"]
+    box.add_mount(target, "overlay", *options, type="overlay")
+    assert "only a procfs may be mounted at /proc" in box.run("true").err
+
+
 def test_19921_proc_may_not_be_a_link(own_box: Box) -> None:
     (own_box.rootfs / "proc").rmdir()
     (own_box.rootfs / "proc").symlink_to("srv")

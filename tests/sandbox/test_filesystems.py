@@ -25,6 +25,7 @@ DEBIAN = r"""
 44 28 8:17 / /mnt/a\040stick rw shared:20 - vfat /dev/sdb1 rw
 45 26 0:40 / /run/user/1000 rw - tmpfs tmpfs rw
 46 28 8:4 / /boot:old rw - ext4 /dev/sda4 rw
+48 28 7:1 / /srv/image rw - ext4 /dev/loop1 rw
 47 41 0:50 / /var/lib/docker/overlay2/x rw - overlay overlay rw
 """.strip().splitlines()
 
@@ -49,6 +50,7 @@ def test_whole_disks_and_no_binds() -> None:
 
 
 def test_what_the_folder_lies_on() -> None:
+    assert found(DEBIAN, "/srv/image/x", 48) == ["/home", "/srv/image", "/var"]
     assert found(DEBIAN, "/mnt/a stick/photos", 44) == ["/home", "/mnt/a stick", "/var"]
     assert found(DEBIAN, "/run/user/1000/x", 45, "overlay", "/run") == ["/home", "/run/user/1000", "/var"]
     assert found(DEBIAN, "/dev/shm/x", 30) == ["/dev/shm", "/home", "/var"]

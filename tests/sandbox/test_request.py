@@ -52,7 +52,8 @@ def test_the_folder_as_it_is_wished() -> None:
     assert asked("/work")["rootfs"] == "/:overlay"
     host = asked("/work", "read-only")["host_config"]
     assert isinstance(host, dict)
-    assert host["Binds"] == ["/home:/home:O", "/work:/work:ro"]
+    assert host["Binds"] == ["/home:/home:O"]
+    assert host["Mounts"] == [{"Type": "bind", "Source": "/work", "Target": "/work", "ReadOnly": True}]
     assert host["GroupAdd"] == ["5"]
     assert "/etc/shadow" in host["MaskedPaths"]
     assert "memory" not in asked("/work")

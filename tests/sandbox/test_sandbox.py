@@ -207,9 +207,26 @@ def test_programs_read_it_as_json(ground: Ground) -> None:
 
 
 def test_the_folder_read_only_or_written_into(ground: Ground) -> None:
+    ground.folder = ground.folder / "a: b"
+    ground.folder.mkdir()
     ground.shell("echo x > y", "--folder", "read-only", code=1)
     ground.shell("echo x > y", "--folder", "write")
     assert (ground.folder / "y").read_text() == "x\n"
+
+
+def test_a_folder_that_is_gone(ground: Ground) -> None:
+    """The shell is still in it, as after a build that makes its folder anew."""
+    gone = ground.folder / "passing"
+    gone.mkdir()
+    script = f'cd {gone} && rmdir {gone} && exec {sys.executable} -m nakagin.cli "$@"'
+    for words in (["sandbox", "--", "true"], ["init"], ["compose", "config"]):
+        done = subprocess.run(
+            ["sh", "-c", script, "sh", *words], capture_output=True, text=True, check=False,
+            env={**os.environ, "PYTHONPATH": os.path.abspath("src"), "NAKAGIN_HOST": ground.engine.host},
+        )  # fmt: skip
+        assert done.returncode == 1
+        assert "the current folder does not exist any more (cd to another one)" in done.stderr
+        gone.mkdir()
 
 
 def test_bad_input(ground: Ground) -> None:

@@ -203,3 +203,7 @@ def test_a_mistyped_name_is_told_with_the_nearest(engine: ScratchEngine, name: s
     assert f"(did you mean {name}?)" in engine.docker("start", name + "x", check=1).stderr
     assert "(did you mean busybox:latest?)" in engine.docker("history", "busibox", check=1).stderr
     assert "(did you mean bridge?)" in engine.nakagin("network", "inspect", "brigde", check=1).stderr
+    here = f"127.0.0.1:1/{name}"  # a registry that nobody has
+    engine.docker("tag", "busybox", here)
+    assert f"locally (did you mean {here}:latest?)" in engine.nakagin("run", f"{here}x", check=None).stderr
+    engine.docker("rmi", here)

@@ -138,3 +138,12 @@ def test_what_the_image_says_is_left_out(engine: ScratchEngine, name: str) -> No
     ]
     wrong = engine.nakagin("inspect", "--as", "terraform", name, check=1)
     assert "run, compose, kube, python" in wrong.stderr
+
+
+def test_what_a_form_has_no_word_for(engine: ScratchEngine, name: str, tmp_path: Path) -> None:
+    """A bind that is written over would become one that is written into: that is said."""
+    engine.docker("create", "--name", name, "-v", f"{tmp_path}:/host:O", "busybox")
+    assert f"--volume={tmp_path}:/host:O" in engine.nakagin("inspect", "--as", "run", name).stdout
+    assert engine.nakagin("inspect", "--as", "run", name).stderr == ""
+    for form in ("compose", "kube"):
+        assert f"-v {tmp_path}:/host:O" in engine.nakagin("inspect", "--as", form, name).stderr

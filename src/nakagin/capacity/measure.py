@@ -111,11 +111,16 @@ def _cpu(sample: Document) -> float:
 
 
 def _memory(sample: Document) -> float:
-    """What the kernel could not give to others at once: usage without the file pages that nobody used lately."""
+    """What the kernel could not give to others at once: usage without pages of files, as the machine's "free" has it.
+
+    They are charged to who read a file first: of an image's files that is one container, and not the copies.
+    """
     memory = sample["memory_stats"]
     details = memory.get("stats") or {}
-    idle = details.get("total_inactive_file", details.get("inactive_file", 0))
-    return float(max(memory.get("usage", 0) - idle, 0))
+    of_files = sum(
+        details.get(f"total_{each}", details.get(each, 0)) for each in ("inactive_file", "active_file")
+    )
+    return float(max(memory.get("usage", 0) - of_files, 0))
 
 
 def _traffic(sample: Document) -> float:

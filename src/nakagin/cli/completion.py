@@ -12,7 +12,7 @@ from nakagin.errors import NotFound, nearest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from nakagin.cli.command import Command
     from nakagin.client import Client
@@ -40,7 +40,11 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
         ("image history", "image inspect", "image push", "image rm", "image save", "image tag", "image cp"), ("image",)
     ),
     "image bootstrap": ("=busybox debian",),
-    **dict.fromkeys(("network inspect", "network rm", "explain"), ("network",)),
+    **dict.fromkeys(("network inspect", "network rm"), ("network",)),
+    "explain": ("explained",),
+    "debug": ("debugged",),
+    "container recreate": ("container",),
+    **dict.fromkeys(("context use", "context rm", "context inspect", "context export", "context update"), ("context",)),
     **dict.fromkeys(("network connect", "network disconnect"), ("network", "container")),
     **dict.fromkeys(
         ("volume inspect", "volume rm", "volume clone", "volume diff", "volume export", "volume import",
@@ -55,18 +59,40 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
 VALUES = {
     "network": "network", "net": "network", "link": "container", "volumes-from": "container", "like": "container",
     "from-container": "container", "from-image": "image", "volume": "volume", "pull": "=always missing never",
-    "restart": "=no always on-failure unless-stopped", "format": "=json table",
+    "restart": "=no always on-failure unless-stopped", "format": "=json table", "context": "context",
+    "log-driver": "=json-file local none", "tz": "=local", "progress": "=auto plain tty json quiet",
+}  # fmt: skip
+# the same where a verb means something else by a flag
+VALUES_OF = {
+    "sandbox": {"folder": "=overlay read-only write", "format": "=json text"},
+    "init": {
+        "language": "=python node go rust java php ruby dotnet c static", "format": "=json text",
+        "from-container": "container", "from-image": "image",
+    },
+    "explain": {"type": "=container image network", "format": "=json text"},
+    "inspect": {"type": "=container image network volume", "as": "=run compose kube python"},
+    "capacity": {"like": "container", "network": "network", "format": "=json text"},
+    "compare": {"format": "=json text"},
 }  # fmt: skip
 
 
 def candidates(line: str, names: Names) -> list[str]:
     """What may stand where the line ends, sorted. `names` gives the names of a kind; an empty answer means: a file."""
     words, current = split(line)
-    words = words[1:]
-    verb, rest = _verb(words)
-    if verb is None:
+    rest, waiting = _past(GLOBAL_FLAGS, words[1:])
+    if waiting is not None:
+        return _matching(current, _kind(VALUES.get(waiting.name, ""), names))
+    try:
+        verb, _, used = registry.find(rest)
+    except (NotFound, IndexError):
         return _matching(current, _top(rest, current))
-    return _matching(current, _after(verb, rest, current, names))
+    rest = rest[used:]
+    if verb == "compose":
+        return _matching(current, _composed(rest, current, names))
+    if verb == "explain" and rest[:1] == ["run"]:
+        verb, rest = "container run", rest[1:]
+    command, kinds = registry.load(verb), ARGUMENTS.get(verb, ("",))
+    return _matching(current, _after(command, kinds, VALUES | VALUES_OF.get(verb, {}), rest, current, names))
 
 
 def split(line: str) -> tuple[list[str], str]:
@@ -85,18 +111,37 @@ def split(line: str) -> tuple[list[str], str]:
     return words[:-1], words[-1]
 
 
-def _verb(words: Sequence[str]) -> tuple[str | None, list[str]]:
-    """The full name of the verb and the words after it; None while it is not there yet."""
+def _past(flags: Sequence[Flag], words: Sequence[str]) -> tuple[list[str], Flag | None]:
+    """The words from the first on that is no flag nor its value, and the flag whose value comes next."""
     rest = list(words)
     while rest and rest[0].startswith("-"):
-        flag = _flag(GLOBAL_FLAGS, rest.pop(0))
-        if flag is not None and flag.kind != "bool" and rest:
+        word = rest.pop(0)
+        flag = _flag(flags, word)
+        if flag is not None and flag.kind != "bool" and "=" not in word:
+            if not rest:
+                return [], flag
             rest.pop(0)
-    try:
-        full, _, used = registry.find(rest)
-    except (NotFound, IndexError):
-        return None, rest
-    return full, rest[used:]
+    return rest, None
+
+
+def _composed(words: list[str], current: str, names: Names) -> Iterable[str]:
+    """After `compose`: its flags, a verb, the verb's flags, services."""
+    from nakagin.cli.composing import completion
+    from nakagin.cli.composing.context import FLAGS
+
+    rest, waiting = _past(FLAGS, words)
+    if waiting is not None:
+        return _kind(VALUES.get(waiting.name, ""), names)
+    if not rest:
+        return _names_of(FLAGS) if current.startswith("-") else completion.verbs()
+    found = completion.verb(rest[0])
+    if found is None:
+        return []
+
+    def also(kind: str) -> Iterable[str]:
+        return completion.services(words[: len(words) - len(rest)]) if kind == "service" else names(kind)
+
+    return _after(*found, VALUES, rest[1:], current, also)
 
 
 def _top(rest: Sequence[str], current: str) -> Iterator[str]:
@@ -108,17 +153,23 @@ def _top(rest: Sequence[str], current: str) -> Iterator[str]:
         yield from {*registry.SHORT, *registry.NOUNS, *(name for name in registry.VERBS if " " not in name)}
 
 
-def _after(verb: str, rest: list[str], current: str, names: Names) -> Iterable[str]:
-    command = registry.load(verb)
+def _after(
+    command: Command,
+    kinds: tuple[str, ...],
+    values: Mapping[str, str],
+    rest: list[str],
+    current: str,
+    names: Names,
+) -> Iterable[str]:
+    """After a verb: what its arguments name by `kinds`, its flags, or what they take by `values`."""
     arguments, waiting = _read(command, rest)
     if waiting is not None:
-        return _values(waiting, names)
+        return _kind(values.get(waiting.name, ""), names)
     if current.startswith("-") and (command.interspersed or not arguments):
         flag, equals, _ = current.partition("=")
         if equals and (found := _flag(command.flags, flag)):
-            return [f"{flag}={value}" for value in _values(found, names)]
+            return [f"{flag}={value}" for value in _kind(values.get(found.name, ""), names)]
         return _names_of(command.flags)
-    kinds = ARGUMENTS.get(verb, ("",))
     kind = kinds[min(len(arguments), len(kinds) - 1)]
     found_names = _kind(kind, names)
     return [name for name in found_names if name not in arguments]
@@ -155,10 +206,6 @@ def _flag(flags: Iterable[Flag], word: str) -> Flag | None:
 def _names_of(flags: Iterable[Flag]) -> Iterator[str]:
     yield "--help"
     yield from (f"--{flag.name}" for flag in flags if not flag.hidden)
-
-
-def _values(flag: Flag, names: Names) -> list[str]:
-    return _kind(VALUES.get(flag.name, ""), names)
 
 
 def _kind(kind: str, names: Names) -> list[str]:
@@ -209,6 +256,12 @@ def _volumes(client: Client) -> list[str]:
     return [each["Name"] for each in client.volumes.list()]
 
 
+def _contexts(_client: Client) -> list[str]:
+    from nakagin.client.contexts import DEFAULT, Contexts, config_folder
+
+    return [DEFAULT, *Contexts(config_folder(os.environ)).names()]
+
+
 _SOURCES: dict[str, tuple[Callable[[Client], list[str]], ...]] = {
     "container": (_containers,),
     "running": (lambda client: _containers(client, "running", "paused"),),
@@ -216,6 +269,9 @@ _SOURCES: dict[str, tuple[Callable[[Client], list[str]], ...]] = {
     "image": (_images,),
     "network": (_networks,),
     "volume": (_volumes,),
+    "context": (_contexts,),
+    "debugged": (_containers, _images),
+    "explained": (_containers, _images, _networks, lambda _client: ["run"]),
     "anything": (_containers, _images, _networks, _volumes),
 }
 

@@ -76,10 +76,23 @@ def run(words: Sequence[str]) -> int:
             raise
         complain(explain(error))
         return exit_code(error)
+    except FileNotFoundError:
+        if _has_current_folder():
+            raise
+        complain(f"{PROGRAM}: the current folder does not exist any more (cd to another one)")
+        return 1
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
         return 1
+
+
+def _has_current_folder() -> bool:
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _dispatch(settings: Options, words: list[str]) -> int:

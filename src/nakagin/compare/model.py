@@ -110,7 +110,7 @@ def rows(found: Comparison) -> tuple[Row, ...]:
         ),
         Row(
             "memory of one", size(ours.memory), size(theirs.memory), _times(theirs.memory, ours.memory),
-            "its cgroup without idle file pages, what its monitor has for itself, 0.64 MiB of the kernel's own; what "
+            "its cgroup without pages of files, what its monitor has for itself, 0.64 MiB of the kernel's own; what "
             f"QEMU has for itself, its guest given {found.guest_memory} MiB"
             f"{_TRANSLATED if found.accelerator == 'tcg' else ''}",
         ),

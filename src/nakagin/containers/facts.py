@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from nakagin.kernel import identity, paths
 from nakagin.kernel.namespaces import KINDS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from nakagin.cgroups.group import Group
 
@@ -104,8 +105,9 @@ def limits(group: Group) -> list[dict[str, str]]:
 def mounts(pid: int) -> list[dict[str, Any]]:
     """[{"Target", "Type", "Source", "Root", "Options", "Size", "Used"}, …] in the order of mounting.
 
-    Source: proc_pid_mountinfo(5). Size and Used are bytes of the file system, of a single file Size is its own and Used
-    None; both None where there is nothing to measure or asking might never be answered.
+    From proc_pid_mountinfo(5); Source of an overlay is the topmost of its lower folders. Size and Used are bytes of the
+    file system, of a single file Size is its own and Used None; both None where there is nothing to measure or asking
+    might never be answered.
     """
     found: list[dict[str, Any]] = []
     for line in _lines(f"/proc/{pid}/mountinfo"):
@@ -119,7 +121,7 @@ def mounts(pid: int) -> list[dict[str, Any]]:
                 "Root": _unescaped(fields[3]),
                 "Options": fields[5],
                 "Type": tail[0],
-                "Source": _unescaped(tail[1]),
+                "Source": _over(tail[2:]) if tail[0] == "overlay" else _unescaped(tail[1]),
                 "Size": None,
                 "Used": None,
             }
@@ -148,10 +150,15 @@ def _space(root: int, target: str) -> dict[str, int | None]:
     return {"Size": space.f_blocks * space.f_frsize, "Used": used}
 
 
+def _over(options: Sequence[str]) -> str:
+    """The folder that an overlay is put over, by its superblock's options; "overlay" where they do not tell."""
+    found = re.search(r"(?:^|,)lowerdir\+?=((?:\\.|[^,:\\])*)", "".join(options[:1]))
+    # What overlayfs was given has backslashes of its own, which the table writes in octal.
+    return re.sub(r"\\(.)", r"\1", _unescaped(found[1])) if found else "overlay"
+
+
 def _unescaped(text: str) -> str:
-    for code, letter in ((r"\040", " "), (r"\011", "\t"), (r"\012", "\n"), (r"\134", "\\")):
-        text = text.replace(code, letter)
-    return text
+    return re.sub(r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), text)
 
 
 def tree(processes: Iterable[int]) -> list[dict[str, Any]]:

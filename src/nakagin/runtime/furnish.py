@@ -232,7 +232,15 @@ def _attach_with(
         mount.set_attributes(mount_fd, add=add, propagation=propagation, recursive=recursive)
 
 
+def _refuse_in_proc(target: str) -> None:
+    """Files of somebody's own in /proc. CVE-2019-16884: they would swallow the writes that confine the process."""
+    if target == "/proc" or target.startswith("/proc/"):
+        raise OSError(1, "only a procfs may be mounted at /proc, and nothing below it")
+
+
 def _mount_filesystem(step: MountFilesystem, site: Site) -> None:
+    if step.fstype == "overlay":
+        _refuse_in_proc(step.target)
     place = _filesystem_place(step, site)
     try:
         data = step.data
@@ -287,11 +295,9 @@ def _bind(step: BindMount, site: Site) -> None:
     try:
         if step.target == "/":
             raise OSError(22, "nothing may be mounted over the root itself")
-        inside_proc = step.target == "/proc" or step.target.startswith("/proc/")
         real = step.target == "/proc" and paths.filesystem_magic(fd) == abi.PROC_SUPER_MAGIC
-        if inside_proc and not real and step.target not in _PROC_FILES:
-            # CVE-2019-16884: a made-up /proc would swallow the writes that confine the process.
-            raise OSError(1, "only a procfs may be mounted at /proc, and nothing below it")
+        if not real and step.target not in _PROC_FILES:
+            _refuse_in_proc(step.target)
         _attach(fd, site, step.target)
         if not mount.can_prepare():
             _decorate(fd, step)

@@ -62,17 +62,19 @@ def _points(table: Iterable[str]) -> dict[int, tuple[str, str, bool]]:
         # 36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue
         before, _, after = line.partition(" - ")
         number, _, device, part, point, *_ = before.split(" ")
-        fstype, _, superblock = after.rstrip("\n").split(" ", 2)
+        fstype, source, superblock = after.rstrip("\n").split(" ", 2)
         for escape, character in _ESCAPES:
             point = point.replace(escape, character)
         if point == "/":
             roots.add(device)
         whole = part == "/" or f"subvol={part}" in superblock.split(",")
-        found[int(number)] = (point, fstype, device, fstype in _DISKS and whole)
+        # A file that is mounted comes and goes: it is a volume of some engine, or an image that somebody works on.
+        disk = fstype in _DISKS and whole and not source.startswith("/dev/loop")
+        found[int(number)] = (point, fstype, device, disk)
     return {
         # All subvolumes of a btrfs are one device, and each is a file system to an overlay.
-        number: (point, fstype, whole and (device not in roots or fstype == "btrfs"))
-        for number, (point, fstype, device, whole) in found.items()
+        number: (point, fstype, disk and (device not in roots or fstype == "btrfs"))
+        for number, (point, fstype, device, disk) in found.items()
     }
 
 

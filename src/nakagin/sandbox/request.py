@@ -68,10 +68,11 @@ def options(
         "GroupAdd": [str(each) for each in groups if each != gid],
         "LogConfig": {"Type": "none", "Config": {}},
     }
-    binds = [f"{point}:{point}:O" for point in copied]
+    host["Binds"] = [f"{point}:{point}:O" for point in copied]
     if mode != "overlay":
-        binds.append(f"{folder}:{folder}:{'ro' if mode == 'read-only' else 'rw'}")
-    host["Binds"] = binds
+        host["Mounts"] = [
+            {"Type": "bind", "Source": folder, "Target": folder, "ReadOnly": mode == "read-only"}
+        ]
     given: ContainerOptions = {
         "rootfs": "/:overlay",
         "workdir": folder,

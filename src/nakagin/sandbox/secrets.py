@@ -13,7 +13,7 @@ SYSTEM = (
     "/etc/shadow", "/etc/shadow-", "/etc/gshadow", "/etc/gshadow-", "/etc/sudoers", "/etc/sudoers.d",
     "/etc/ssl/private", "/etc/ssh", "/etc/krb5.keytab", "/etc/wireguard",
     "/etc/NetworkManager/system-connections", "/etc/docker/key.json", "/var/spool/cron",
-    "/var/lib/nakagin", "/var/lib/docker", "/var/lib/containerd", "/var/lib/containers",
+    "/var/lib/nakagin", "/var/lib/docker", "/var/lib/containerd", "/var/lib/containers", "/var/lib/kubelet",
 )  # fmt: skip
 # of the user who calls
 PERSONAL = (

@@ -109,6 +109,7 @@ def _mounts(facts: Document) -> Iterator[str]:
         if each["Type"] in _HIDDEN or each["Target"] == "/" or each["Target"].startswith(("/proc/", "/sys/")):
             continue
         source = each["Root"] if each["Root"] != "/" else each["Source"]
+        source = f"over {source}" if each["Type"] == "overlay" else source
         writable = "ro" if "ro" in each["Options"].split(",") else "rw"
         yield f"{each['Target']:<24} {writable}  {each['Type']:<8} {_space(each):<18} {source}".rstrip()
 

@@ -9,7 +9,7 @@ from nakagin.cli import terminal
 from nakagin.cli.command import Call, Command, complain, say
 from nakagin.cli.flags import Flag
 from nakagin.cli.quantities import parse_bytes
-from nakagin.errors import Invalid
+from nakagin.errors import Conflict, Invalid
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -87,6 +87,10 @@ def _demand(call: Call) -> tuple[Demand, Document | None]:
     window = options.number("window") / _NS
     if name := options.text("like"):
         container = call.client.containers.get(name)
+        if container.attributes["State"]["Status"] != "running":
+            raise Conflict(
+                f"container {name} is not running: there is nothing to measure", hint="start it first"
+            )
         return measure.demand(container, window), verify.like(container.inspect())
     if call.arguments:
         return _probed(call, window)

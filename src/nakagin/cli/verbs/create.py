@@ -95,8 +95,10 @@ def _create(call: Call, body: dict[str, Any]) -> tuple[Container, list[str]]:
         lacks_image = any(words in error.message.lower() for words in _IMAGE_IS_MISSING)
         if policy != "missing" or not image or not lacks_image:
             raise
+        _, _, near = error.message.partition("(did you mean ")
     if not options.on("quiet"):
-        complain(f"Unable to find image '{full_name(image)}' locally")
+        guess = f" (did you mean {near}" if near else ""
+        complain(f"Unable to find image '{full_name(image)}' locally{guess}")
     _pull(call, image, platform)
     return containers.create_from(body, name=name, platform=platform or None)
 

@@ -268,7 +268,7 @@ FLAGS = (
 )
 EXPLAIN = Command(
     explain,
-    "[OPTIONS] [CONTAINER | IMAGE | NETWORK | run [RUN OPTIONS] IMAGE [COMMAND] [ARG...]]",
+    "[OPTIONS] [CONTAINER | IMAGE | NETWORK]\n\tnakagin explain [OPTIONS] run [RUN OPTIONS] IMAGE [COMMAND] [ARG...]",
     FLAGS,
     most=None,
     interspersed=False,

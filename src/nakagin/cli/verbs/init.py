@@ -51,7 +51,12 @@ def init(call: Call) -> int:
             for file in found.files:
                 say(f"\n--- {file.path} ({file.state}) ---\n{file.text}")
         return 0
-    return _write(folder, found.files, options, quiet=form == "json")
+    if form == "text":
+        say("")
+    code = _write(folder, found.files, options, quiet=form == "json")
+    if form == "text" and not code:
+        say("\nNext: nakagin compose up --build")
+    return code
 
 
 def _answers(options: Options) -> Answers:
@@ -120,7 +125,6 @@ def _write(
     options: Options,
     *,
     quiet: bool,
-    then: str = "nakagin compose up --build",
 ) -> int:
     kept = []
     for file in files:
@@ -135,8 +139,6 @@ def _write(
     if kept:
         complain(f"Left as they are: {', '.join(kept)} (--overwrite replaces them)")
         return 1
-    if not quiet:
-        say(f"\nNext: {then}")
     return 0
 
 
@@ -201,11 +203,12 @@ def _backwards(call: Call) -> int:
         deleted = _changes(living, place) if living else None
         old = folder.text("Dockerfile") if folder.has("Dockerfile") else None
         file = Planned("Dockerfile", backwards.dockerfile(source, archives, deleted), old)
-        if code := _write(folder, (file,), options, quiet=False, then=f"nakagin build {call.arguments[0]}"):
+        if code := _write(folder, (file,), options, quiet=False):
             return code
         for name in names:
             os.replace(os.path.join(place, name), os.path.join(folder.root, name))
             say(f"Wrote {name}")
+    say(f"\nNext: nakagin build {call.arguments[0]}")
     return 0
 
 

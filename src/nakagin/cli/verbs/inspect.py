@@ -73,7 +73,13 @@ def _portrait(call: Call) -> int:
             image = call.client.images.get(found["Image"])
         except NotFound:
             image = None
-        say(draw(*request_of(found, image, info)))
+        request = request_of(found, image, info)
+        say(draw(*request))
+        for bind in request[1]["HostConfig"].get("Binds", ()) if form in {"compose", "kube"} else ():
+            if bind.endswith(":O"):
+                complain(
+                    f"WARNING: {form} has no word for -v {bind}: that container would write into the folder itself"
+                )
     return 0
 
 
