@@ -301,6 +301,16 @@ def test_what_cannot_be_is_refused(tmp_path: Path) -> None:
         plan_up(outer, State(), Wish())
 
 
+def test_what_runs_and_stays_is_named(tmp_path: Path) -> None:
+    shop = project(tmp_path)
+    plan = plan_up(shop, everything(shop, *all_containers(shop)), Wish())
+    assert not plan.operations
+    assert plan.kept == sorted(each.name for each in all_containers(shop) if each.is_running)
+    assert plan.kept
+    forced = plan_up(shop, everything(shop, *all_containers(shop)), Wish(force_recreate=True))
+    assert not forced.kept
+
+
 def test_scale_in_the_file_and_by_flag(tmp_path: Path) -> None:
     shop = project(tmp_path)
     assert shop.services["app"].replicas == 2
