@@ -16,6 +16,7 @@ from nakagin.compose.loader import load
 from nakagin.compose.model import Project
 from nakagin.compose.mounts import copied_files
 from nakagin.compose.observe import Observed, Resource, State
+from nakagin.compose.plan import StartContainer
 from nakagin.compose.reconcile import Wish, plan_up
 from nakagin.compose.rolling import plan_rollback
 from nakagin.compose.select import build_order, for_services, without_unused
@@ -407,6 +408,9 @@ def test_old_containers_stay_until_all_new_ones_are_ready_where_an_update_may_go
         f"[1] container {old[:12]}_shop-web-1 remove …",
         "[2] -> 1 container shop-web-1 start …",
     ], "what was not begun stays as it is"
+    user = StartContainer("shop-user-1", "user", 1, "u" * 64)
+    last = lines(plan_rollback(update, {("web", 1): new}, [user]))[-1]
+    assert last == "[3] -> 1,2 container shop-user-1 start web, which it depends on, is back"
 
 
 def test_an_update_that_started_first_goes_back_the_same_way(tmp_path: Path) -> None:
