@@ -16,6 +16,7 @@ from nakagin.compose.loader import load
 from nakagin.compose.model import Project
 from nakagin.compose.mounts import copied_files
 from nakagin.compose.observe import Observed, Resource, State
+from nakagin.compose.plan import StartContainer
 from nakagin.compose.reconcile import Wish, plan_up
 from nakagin.compose.rolling import plan_rollback
 from nakagin.compose.select import build_order, for_services, without_unused
@@ -301,6 +302,16 @@ def test_what_cannot_be_is_refused(tmp_path: Path) -> None:
         plan_up(outer, State(), Wish())
 
 
+def test_what_runs_and_stays_is_named(tmp_path: Path) -> None:
+    shop = project(tmp_path)
+    plan = plan_up(shop, everything(shop, *all_containers(shop)), Wish())
+    assert not plan.operations
+    assert plan.kept == sorted(each.name for each in all_containers(shop) if each.is_running)
+    assert plan.kept
+    forced = plan_up(shop, everything(shop, *all_containers(shop)), Wish(force_recreate=True))
+    assert not forced.kept
+
+
 def test_scale_in_the_file_and_by_flag(tmp_path: Path) -> None:
     shop = project(tmp_path)
     assert shop.services["app"].replicas == 2
@@ -397,6 +408,9 @@ def test_old_containers_stay_until_all_new_ones_are_ready_where_an_update_may_go
         f"[1] container {old[:12]}_shop-web-1 remove …",
         "[2] -> 1 container shop-web-1 start …",
     ], "what was not begun stays as it is"
+    user = StartContainer("shop-user-1", "user", 1, "u" * 64)
+    last = lines(plan_rollback(update, {("web", 1): new}, [user]))[-1]
+    assert last == "[3] -> 1,2 container shop-user-1 start web, which it depends on, is back"
 
 
 def test_an_update_that_started_first_goes_back_the_same_way(tmp_path: Path) -> None:

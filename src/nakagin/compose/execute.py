@@ -123,7 +123,7 @@ class Execution(Struct):
         An update that fails goes back before that, where it was to.
         """
         self._updates = plan.updates
-        failed, failure = self._run(plan)
+        failed, failure, done = self._run(plan)
         if failure is None:
             return
         update = self._update_of(failed) if failed else None
@@ -133,7 +133,7 @@ class Execution(Struct):
             from nakagin.compose.rolling import plan_rollback
 
             self._updates = {}
-            _, also = self._run(plan_rollback(update, self.ids))
+            _, also, _ = self._run(plan_rollback(update, self.ids, _to_resume(plan, done)))
             if also is not None:
                 raise also
         how = "was rolled back" if update.goes_back else "failed"
@@ -148,8 +148,8 @@ class Execution(Struct):
         numbers = [each.number for each in update.swaps] if update else []
         return update if action.number in numbers else None
 
-    def _run(self, plan: Plan) -> tuple[Operation | None, BaseException | None]:
-        """(the first operation that failed, why)."""
+    def _run(self, plan: Plan) -> tuple[Operation | None, BaseException | None, set[int]]:
+        """(the first operation that failed, why, the numbers of those that are done)."""
         waiting = {each.number: each for each in plan.operations}
         done: set[int] = set()
         running = 0
@@ -177,7 +177,7 @@ class Execution(Struct):
             self._tasks.put(None)
         for thread in threads:
             thread.join()
-        return failed, failure
+        return failed, failure, done
 
     def _work(self) -> None:
         """One thread's share, over a client of its own."""
@@ -392,6 +392,20 @@ class Execution(Struct):
                     raise
                 if action.required:
                     raise Unmet(f"dependency failed to start: {error.message}", hint=error.hint) from None
+
+
+def _to_resume(plan: Plan, done: set[int]) -> list[StartContainer]:
+    """The starts that did not happen of containers that were stopped for them."""
+    stopped = {
+        each.action.id
+        for each in plan.operations
+        if each.number in done and isinstance(each.action, StopContainer)
+    }
+    return [
+        each.action
+        for each in plan.operations
+        if each.number not in done and isinstance(each.action, StartContainer) and each.action.id in stopped
+    ]
 
 
 def _last_line(message: dict[str, Any]) -> str:

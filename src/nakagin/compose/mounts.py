@@ -98,7 +98,7 @@ def file_mounts(project: Project, service: Service) -> list[Document]:
     """Configs and secrets that are files of the host: mounted read-only."""
     made: list[Document] = []
     secrets = {each.source for each in service.secrets}
-    for reference, content in _files(project, service):
+    for reference, content in files_of(project, service):
         if content.file:
             bind = {"Type": "bind", "Source": content.file, "Target": reference.target, "ReadOnly": True}
             made.append({**bind, "BindOptions": {}} if reference.source in secrets else bind)
@@ -108,7 +108,7 @@ def file_mounts(project: Project, service: Service) -> list[Document]:
 def copied_files(project: Project, service: Service) -> list[tuple[FileReference, bytes]]:
     """Configs and secrets that are no files: copied into the container before it starts."""
     found: list[tuple[FileReference, bytes]] = []
-    for reference, content in _files(project, service):
+    for reference, content in files_of(project, service):
         if content.content:
             found.append((reference, content.content.encode()))
         elif content.environment:
@@ -116,7 +116,8 @@ def copied_files(project: Project, service: Service) -> list[tuple[FileReference
     return found
 
 
-def _files(project: Project, service: Service) -> list[tuple[FileReference, FileObject]]:
+def files_of(project: Project, service: Service) -> list[tuple[FileReference, FileObject]]:
+    """The configs, then the secrets of a service that are not external, each with its full target."""
     configs = [(each, project.configs.get(each.source)) for each in service.configs]
     secrets = [(each, project.secrets.get(each.source)) for each in service.secrets]
     default = [(_at(each, f"/{each.source}"), content) for each, content in configs]

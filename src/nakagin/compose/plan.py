@@ -306,6 +306,8 @@ class Plan(Struct):
     updates: dict[str, Update] = {}
     #: What is to be said to the user about it.
     warnings: list[str] = []
+    #: Names of the containers that run and stay as they are.
+    kept: list[str] = []
 
     def add(self, action: Action, cause: str, after: list[int] | tuple[int, ...] = ()) -> int:
         """Append an operation; its number."""

@@ -94,6 +94,12 @@ class _Reconciliation:
             for name in ordered(self._project):
                 self._start(name, self._project.services[name])
         self._orphans()
+        self._plan.kept += sorted(
+            each.name
+            for kept, _ in self._replicas.values()
+            for each in kept
+            if each.is_running and each.id not in self._stopped
+        )
         if has_schedules(self._project) and not self._state.keeps_time:
             self._plan.warnings.append(
                 "this engine starts no containers on a schedule: jobs of this project wait for `compose start`"

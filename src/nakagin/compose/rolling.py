@@ -6,7 +6,7 @@ With `failure_action: rollback` no old container is removed before every new one
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from nakagin.compose.labels import container_name
 from nakagin.compose.model import Project, Service
@@ -95,10 +95,12 @@ class Rolling:
         self._done.append(number)
 
 
-def plan_rollback(update: Update, made: Mapping[tuple[str, int], str]) -> Plan:
+def plan_rollback(
+    update: Update, made: Mapping[tuple[str, int], str], resumed: Sequence[StartContainer] = ()
+) -> Plan:
     """Let the old containers of an update that failed take their places again; its new ones go.
 
-    `made`: (service, number) → id of what was made.
+    `made`: (service, number) → id of what was made. `resumed` are starts of those that had stopped for the update.
     """
     plan = Plan()
     service = update.service
@@ -115,4 +117,7 @@ def plan_rollback(update: Update, made: Mapping[tuple[str, int], str]) -> Plan:
             plan.add(remove, cause, [plan.add(wait, "until it is back", [started])])
         else:
             plan.add(start, cause, [plan.add(remove, cause)])
+    back = [each.number for each in plan.operations]
+    for start in resumed:
+        plan.add(start, f"{service}, which it depends on, is back", back)
     return plan

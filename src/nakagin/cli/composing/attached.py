@@ -12,7 +12,7 @@ import time
 
 from msgspec import Struct
 
-from nakagin.cli.command import complain
+from nakagin.cli.command import complain, say
 from nakagin.cli.composing.context import Compose
 from nakagin.cli.composing.logs import Printer, short_name, shortened
 from nakagin.cli.times import engine_time
@@ -70,7 +70,8 @@ class Attached:
         names = [short_name(each, self._project.name) for each in shown]
         self._printer = Printer(names, colours=self._wish.colours, prefix=self._wish.prefix)
         if names:
-            sys.stderr.write(f"Attaching to {', '.join(names)}\n")
+            say(f"Attaching to {', '.join(names)}")
+            sys.stdout.flush()
         self._client = self._compose.connect()
         self._stream = self._client.events_stream(
             filters={"type": ["container"], "label": [f"{labels.PROJECT}={self._project.name}"]}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from nakagin.cli.command import complain
+from nakagin.cli.command import complain, say
 from nakagin.cli.composing.context import Compose, Verb
 from nakagin.cli.composing.report import Progress, show_plan
 from nakagin.cli.composing.waiting import WAIT_FLAGS, await_all
@@ -107,8 +107,10 @@ def remove(compose: Compose) -> int:
     if not found:
         complain("No stopped containers")
         return 0
+    if not _is_dry(compose):
+        say(f"Going to remove {', '.join(each.name for each in found)}")
+        sys.stdout.flush()
     if not options.on("force") and not _is_dry(compose):
-        complain(f"Going to remove {', '.join(each.name for each in found)}")
         sys.stderr.write("Are you sure? [yN] ")
         sys.stderr.flush()
         if sys.stdin.readline().strip().lower() not in {"y", "yes"}:

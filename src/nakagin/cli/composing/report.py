@@ -68,6 +68,14 @@ class Progress:
             with self._lock:
                 self._draw()
 
+    def keep(self, names: Collection[str]) -> None:
+        """These containers run already, and stay as they are."""
+        with self._lock:
+            for name in names:
+                line = self._lines.setdefault(f"Container {name}", _Line())
+                line.phase, line.text, line.ended = "done", "Running", time.monotonic()
+                self._tell(f"Container {name}", line)
+
     def __call__(self, report: Report) -> None:
         if report.operation.verb in self._silent and report.phase != "failed":
             return
@@ -91,13 +99,15 @@ class Progress:
             }.get(report.phase, f"Error {report.text}")  # fmt: skip
             if report.phase != "begun":
                 line.ended = time.monotonic()
-            if self._mode == "plain":
-                self._output.write(f" {name}  {line.text}\n")
-                self._output.flush()
-            elif self._mode == "json":
-                error = report.text if report.phase == "failed" else None
-                shown = {"id": name, "text": line.text, **({"error": error} if error else {})}
-                self._output.write(render(shown) + "\n")
+            self._tell(name, line, report.text if report.phase == "failed" else "")
+
+    def _tell(self, name: str, line: _Line, error: str = "") -> None:
+        if self._mode == "plain":
+            self._output.write(f" {name}  {line.text}\n")
+            self._output.flush()
+        elif self._mode == "json":
+            shown = {"id": name, "text": line.text, **({"error": error} if error else {})}
+            self._output.write(render(shown) + "\n")
 
     def _paint(self) -> None:
         while not self._over.wait(_TICK):

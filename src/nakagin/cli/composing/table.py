@@ -7,6 +7,12 @@ VERBS: dict[str, tuple[str, str]] = {
         "living:ATTACH",
         "Attach standard input, output and error streams to a service's running container",
     ),
+    "bridge convert": (
+        "bridge:CONVERT",
+        "Convert the project to Kubernetes manifests, or by a transformation",
+    ),
+    "bridge transformations create": ("bridge:CREATE", "Create a new transformation"),
+    "bridge transformations list": ("bridge:LIST", "List available transformations"),
     "build": ("making:BUILD", "Build or rebuild services"),
     "commit": ("files:COMMIT", "Create a new image from a service container's changes"),
     "config": ("config:CONFIG", "Parse, resolve and render compose file in canonical format"),
@@ -43,4 +49,8 @@ VERBS: dict[str, tuple[str, str]] = {
     "watch": ("watch:WATCH", "Watch files of services, and refresh or rebuild them when they change"),
     "wait": ("living:WAIT", "Block until containers of all (or specified) services stop."),
 }
-ALIASES = {"convert": "config"}
+ALIASES = {"convert": "config", "bridge transformations ls": "bridge transformations list"}
+#: Words before several verbs, with their line in the list of all.
+GROUPS = {
+    "bridge": "Convert the project into another form: Kubernetes manifests, or what a transformation makes"
+}

@@ -198,6 +198,7 @@ def carry_out(
             plan = planned(execution.project)
             for warning in plan.warnings:
                 complain(f"WARN[0000] {warning} ")
+            progress.keep(plan.kept)
             execution.run(plan)
     finally:
         for line in pages:

@@ -10,7 +10,7 @@ from nakagin.cli.flags import HelpAsked, UsageError, parse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from nakagin.cli.composing.context import Verb
 
@@ -20,7 +20,7 @@ def compose(call: Call) -> int:
     # A project is tens of thousands of values at once: looking for garbage among them took a tenth of the time.
     gc.set_threshold(100_000)
     from nakagin.cli.composing.context import FLAGS, Compose
-    from nakagin.cli.composing.table import ALIASES, VERBS
+    from nakagin.cli.composing.table import ALIASES, GROUPS, VERBS
 
     try:
         settings, words = parse(FLAGS, call.arguments, interspersed=False)
@@ -39,15 +39,21 @@ def compose(call: Call) -> int:
         if not words and settings.on("version"):
             words = ["version"]
         else:
-            sys.stdout.write(_help(VERBS.items()))
+            whole = {name: about for name, (_, about) in VERBS.items() if " " not in name}
+            sys.stdout.write(_help(whole | GROUPS))
             return 0
-    name = ALIASES.get(words[0], words[0])
+    name, count = _verb(words, {**{each: each for each in VERBS}, **ALIASES})
+    if name in GROUPS:
+        sys.stdout.write(
+            _help({each: about for each, (_, about) in VERBS.items() if each.startswith(f"{name} ")})
+        )
+        return 0
     if name not in VERBS:
         complain(f'unknown {PROGRAM} command: "compose {words[0]}"{_similar(words[0], VERBS)}')
         return 1
     verb = load_verb(name)
     try:
-        options, arguments = verb.table.parse(f"compose {name}", words[1:])
+        options, arguments = verb.table.parse(f"compose {name}", words[count:])
         asked = Compose(call, settings, options, arguments)
         asked.check()
         return verb.function(asked)
@@ -59,6 +65,14 @@ def compose(call: Call) -> int:
         parts = f"Usage:  {PROGRAM} compose {name} {verb.table.usage}\n\n{VERBS[name][1]}\n\n"
         sys.stdout.write(f"{parts}Options:\n{flag_table(verb.table.flags)}\n")
         return 0
+
+
+def _verb(words: list[str], known: dict[str, str]) -> tuple[str, int]:
+    """(the verb that the first words name, how many they are)."""
+    for count in (3, 2):
+        if (found := known.get(" ".join(words[:count]))) is not None:
+            return found, count
+    return known.get(words[0], words[0]), 1
 
 
 def load_verb(name: str) -> Verb:
@@ -83,11 +97,12 @@ def _similar(word: str, known: Iterable[str]) -> str:
     return f" (did you mean {close[0]}?)" if close else ""
 
 
-def _help(verbs: Iterable[tuple[str, tuple[str, str]]]) -> str:
+def _help(verbs: Mapping[str, str]) -> str:
     from nakagin.cli.composing.context import FLAGS
     from nakagin.cli.help import flag_table
 
-    commands = "\n".join(f"  {name:<11} {summary}" for name, (_, summary) in sorted(verbs))
+    width = max(map(len, verbs))
+    commands = "\n".join(f"  {name:<{width}} {about}" for name, about in sorted(verbs.items()))
     return (
         f"Usage:  {PROGRAM} compose [OPTIONS] COMMAND\n\nDefine and run applications of many containers\n\n"
         f"Options:\n{flag_table(FLAGS)}\n\nCommands:\n{commands}\n\n"
