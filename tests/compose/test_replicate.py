@@ -13,7 +13,7 @@ import pytest
 from nakagin.cli.replicating.listing import Difference, difference, listing
 from tests.compose.machines import Machine, on, serve_registry
 from tests.conftest import close_clean
-from tests.engine_fixture import ScratchEngine
+from tests.engine_fixture import ScratchEngine, await_until
 from tests.network_fixture import CLIENT, FAR, HOST, Lan, lan
 from tests.ssh_fixture import SSHD
 
@@ -60,8 +60,10 @@ class Hosts:
         assert done.returncode == code, done.stdout + done.stderr
         return done.stdout + done.stderr
 
-    def logs(self, number: int) -> str:
-        return self.far[number].docker("logs", f"{self.home.name}-web-1").stdout
+
+def await_log(engine: ScratchEngine, container: str, text: str) -> None:
+    """Wait until a container has said this and no more."""
+    await_until(lambda: engine.docker("logs", container).stdout == text, f"{container} to say {text!r}", 60)
 
 
 @pytest.fixture
@@ -94,7 +96,7 @@ def hosts(engine: ScratchEngine, tmp_path: Path) -> Iterator[Hosts]:
 def test_two_hosts_get_the_same(hosts: Hosts) -> None:
     told = hosts.replicate()
     for number, host in enumerate(hosts.hosts):
-        assert hosts.logs(number) == "one\nsecret\npage\n"
+        await_log(hosts.far[number], f"{hosts.home.name}-web-1", "one\nsecret\npage\n")
         assert f"{host.address}:{host.port}: done" in told
     sent = re.findall(r"files: sent (\d+) of (\d+), removed (\d+)", told)
     assert sent == [("7", "7", "0")] * 2, "the junk stays here, what is mounted goes along"
@@ -148,7 +150,7 @@ def _by_registry(hosts: Hosts) -> None:
         one.here(*insecure, *project, "publish", "--with-env", name)
         for each in (one, two):
             each.here(*insecure, "-f", f"oci://{name}", "up", "-d")
-            assert each.docker("logs", "app-web-1").stdout == "published\nfrom the registry\n"
+            await_log(each, "app-web-1", "published\nfrom the registry\n")
             each.here("compose", "-p", "app", "down", "-t", "0")
     finally:
         registry.terminate()

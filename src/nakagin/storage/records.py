@@ -39,8 +39,8 @@ _PUT = "INSERT INTO documents VALUES (?, ?, ?) ON CONFLICT (kind, id) DO UPDATE 
 # nobody calls it, SQLite does it by itself at this many pages of 4 KiB.
 _LARGEST_LOG = 16384
 
-# Of its log, this many bytes stay on the disk once it is written back: more than the reserve (below), which would go with
-# what is cut off. Of the database, free pages (of 4 KiB) stay up to this many, or up to half of it.
+# Of its log, this many bytes stay on the disk once it is written back: more than the reserve (below), which would go
+# with what is cut off. Of the database, free pages (of 4 KiB) stay up to this many, or up to half of it.
 _KEPT_LOG = 4 << 20
 _KEPT_PAGES = 256
 

@@ -40,6 +40,14 @@ class NilMap(dict[str, object]):
     """The same for a map: map[] in text, null in JSON."""
 
 
+class Worded(dict[str, object]):
+    """A structure with a method String: its words in text, its fields in JSON."""
+
+    def __init__(self, words: str, fields: Mapping[str, object]) -> None:
+        super().__init__(fields)
+        self.words = words
+
+
 def show(value: object, *, inside: bool = False) -> str:
     """Go's %v: true, [a b], map[k:v] with sorted keys, <nil>; a nil on its own is <no value>."""
     if isinstance(value, str):
@@ -52,6 +60,8 @@ def show(value: object, *, inside: bool = False) -> str:
         return "<nil>"
     if isinstance(value, float):
         return show_float(value)
+    if isinstance(value, Worded):
+        return value.words
     if isinstance(value, dict):
         pairs = (
             f"{show(key, inside=True)}:{show(value[key], inside=True)}" for key in sorted(value, key=str)

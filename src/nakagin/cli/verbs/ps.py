@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from nakagin.cli.templates.values import Nil, Worded
+
     Document = dict[str, Any]
 
 FLAGS = (
@@ -51,7 +53,7 @@ def ps(call: Call) -> int:
     options = call.options
     last = 1 if options.on("latest") else options.number("last")
     template = "" if options.on("quiet") else options.text("format")
-    wants_size = options.on("size") or ".Size" in template
+    wants_size = options.on("size") or ".Size" in template or "{{json .}}" in template
     found = call.client.containers.list(
         all=options.on("all") or last > 0,
         limit=last if last > 0 else None,
@@ -65,6 +67,9 @@ def ps(call: Call) -> int:
         return 0
     now = time.time()
     rows = [row(each, whole=whole, now=now) for each in found]
+    if template not in ("", "table"):
+        for each, shown in zip(found, rows, strict=True):
+            shown["Platform"] = _platform(each)
     show(rows, template, (*COLUMNS, "Size") if wants_size else COLUMNS, HEADERS)
     return 0
 
@@ -90,7 +95,6 @@ def row(summary: Document, *, whole: bool, now: float) -> Document:
         "Mounts": ",".join(mounts if whole else [ellipsis(name, 15) for name in mounts]),
         "LocalVolumes": str(sum(mount.get("Driver") == "local" for mount in summary.get("Mounts") or [])),
         "Networks": ",".join(sorted(networks)),
-        "Platform": _platform(summary) or None,
         "Label": _label(labels),
     }
 
@@ -128,10 +132,14 @@ def _size(summary: Document) -> str:
     return f"{size} (virtual {human_size(total)})" if total else size
 
 
-def _platform(summary: Document) -> str:
-    platform = (summary.get("ImageManifestDescriptor") or {}).get("platform") or {}
+def _platform(summary: Document) -> Worded | Nil:
+    from nakagin.cli.templates.values import NIL, Worded
+
+    platform = (summary.get("ImageManifestDescriptor") or {}).get("platform")
+    if not platform:
+        return NIL
     words = (platform.get("os"), platform.get("architecture"), platform.get("variant"))
-    return "/".join(word for word in words if word)
+    return Worded("/".join(word for word in words if word), platform)
 
 
 def ports(published: list[Document]) -> str:
