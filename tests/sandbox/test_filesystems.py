@@ -62,7 +62,8 @@ def test_a_folder_that_is_mounted_is_not_written_over() -> None:
 
 
 def test_subvolumes() -> None:
-    assert found(FEDORA, "/srv", 60) == ["/home"]
+    for mode in ("overlay", "write", "read-only"):
+        assert found(FEDORA, "/srv", 60, mode) == ["/home"]
 
 
 def test_what_is_hidden_by_a_later_mount() -> None:

@@ -43,7 +43,7 @@ def prepare(around: Surroundings, record: Container, number: int) -> MountSpec:
     spec = record.mounts[number]
     upper, work = (_place(around, record, number, part) for part in ("upper", "work"))
     if not os.path.isdir(upper):
-        os.makedirs(work, mode=0o700)
+        os.makedirs(work, mode=0o700, exist_ok=True)
         _make_alike(spec.source, upper)
     options = (f"lowerdir={escaped(spec.source)}", f"upperdir={escaped(upper)}", f"workdir={escaped(work)}")
     return msgspec.structs.replace(spec, options=(*options, *overlay_options()))

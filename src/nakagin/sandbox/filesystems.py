@@ -43,7 +43,7 @@ def copied(
         and at(point) == number
     }
     if mode != "overlay":
-        return sorted(found - {folder})
+        return sorted(found - {folder, "/"})
     under, fstype, _ = points.get(at(folder), ("/", "", False))
     if fstype in _KERNEL:
         raise Invalid(
