@@ -164,7 +164,11 @@ def test_it_lives_heals_and_leaves_nothing(stack: Stack) -> None:
     assert stack.ours("run", "--rm", "-q", "-T", "psql", "-c", "select count(*) from visits").strip() == str(
         count
     )
-    assert "fatal" not in stack.ours("logs", "db").lower()
+    log = stack.ours("logs", "db").lower().splitlines()
+    # A check that asks early is told so; on a busy machine one does.
+    assert [
+        line for line in log if "fatal" in line and "the database system is starting up" not in line
+    ] == []
     # who is on the front alone does not see the database
     told = stack.ours(
         "exec",

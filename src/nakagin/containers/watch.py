@@ -130,7 +130,8 @@ class Watch:
         """A process of it was killed for want of memory, perhaps not its first; the container may live on."""
         async with capsule.lock:
             if capsule.record.running:
-                self._shelf.save(capsule, capsule.record.with_facts(oom_killed=True))
+                if not capsule.record.facts.oom_killed:
+                    self._shelf.save(capsule, capsule.record.with_facts(oom_killed=True))
                 self.publish(capsule, "oom")
 
     async def _on_lost(self, capsule: Capsule) -> None:
