@@ -46,11 +46,16 @@ class Row:
         return {**asdict(self), "medians": medians, "ratio": self.ratio, "reached": self.reached}
 
 
+#: Seconds before each deed: what an engine still does after its answer is not charged to the next one's peer.
+_PAUSE = 0.02
+
+
 def in_turns(deeds: Mapping[str, Callable[[], object]], rounds: int, warm: int = 1) -> dict[str, list[float]]:
     """Milliseconds of each deed, `rounds` times in turns after `warm` unmeasured ones."""
     samples: dict[str, list[float]] = {peer: [] for peer in deeds}
     for number in range(warm + rounds):
         for peer, deed in deeds.items():
+            time.sleep(_PAUSE)
             begun = time.perf_counter()
             deed()
             elapsed = (time.perf_counter() - begun) * 1000

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
-import zstandard
 from aiohttp import web
 
 from nakagin.api.answers import answer, begin
@@ -92,6 +91,8 @@ def _commit(partial: Partial) -> None:
 
 async def _expanded(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     """The plain bytes; what they expand to is bounded by the blob's size, piece by piece."""
+    import zstandard
+
     expander = zstandard.ZstdDecompressor(max_window_size=1 << 27).decompressobj()
     async for piece in pieces:
         for start in range(0, len(piece), _SLICE):

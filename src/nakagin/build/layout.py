@@ -6,7 +6,6 @@ need a destination that ends in a slash; `--parents` keeps the folders of the so
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from typing import TYPE_CHECKING, NamedTuple
@@ -93,6 +92,8 @@ def _glob(tree: Tree, folder: bytes, parts: Sequence[bytes]) -> Iterator[Item]:
 
 
 def _nearest(source: str, tree: Tree) -> str | None:
+    import difflib
+
     folder, _, name = source.strip("/").rpartition("/")
     above = find(tree, os.fsencode(folder))
     if above is None or not above.is_folder:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import difflib
 import os
 from collections.abc import Iterable
 from contextlib import ExitStack
@@ -187,6 +186,8 @@ def _missing_sources(specs: Iterable[MountSpec]) -> list[str]:
 
 def _alike(path: str) -> str:
     """The existing path with a name like that of `path`, as far down as there is one; "" where none is."""
+    import difflib
+
     folder, name = _existing(path)
     try:
         alike = difflib.get_close_matches(name, os.listdir(folder), 1, 0.7)

@@ -293,6 +293,8 @@ class Execs:
         self._publish(each, "exec_die", exitCode=str(exit_code))
 
     def _trim(self, capsule: Capsule) -> None:
+        if len(capsule.exec_ids) <= _ENDED_AT_MOST:
+            return
         ended = [exec_id for exec_id in capsule.exec_ids if self._execs[exec_id].exit_code is not None]
         if len(ended) > _ENDED_AT_MOST:
             order = list(self._execs)

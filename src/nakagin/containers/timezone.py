@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from importlib import resources
 from typing import TYPE_CHECKING
@@ -62,6 +61,8 @@ def _packaged(parts: list[str]) -> bytes | None:
 
 
 def _alike(name: str) -> str:
+    import difflib
+
     try:
         with open(os.path.join(_ZONES, "tzdata.zi")) as file:
             known = [

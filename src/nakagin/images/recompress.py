@@ -10,8 +10,6 @@ import io
 import os
 from typing import IO, TYPE_CHECKING, NamedTuple, cast
 
-from isal import igzip_threaded
-
 from nakagin.storage.compression import decompressed, reading
 
 if TYPE_CHECKING:
@@ -76,6 +74,8 @@ def _compressor(kind: str, level: int | None, sink: _Sink) -> IO[bytes]:
 
         made = zstandard.ZstdCompressor(level=3 if level is None else max(level, 1), threads=threads)
         return cast("IO[bytes]", made.stream_writer(target, closefd=False))
+    from isal import igzip_threaded
+
     # The library has levels 0 to 3 where gzip has 0 to 9.
     small: IO[bytes] = igzip_threaded.open(  # type: ignore[no-untyped-call]
         sink,

@@ -13,6 +13,7 @@ import struct
 
 from nakagin.errors import Invalid, Unsupported
 
+from . import filtertree
 from .abi import MACHINE, NR_SECCOMP
 from .calls import Call, perform
 from .libc import fail, syscall
@@ -124,12 +125,12 @@ def compile(section: Seccomp) -> bytes:  # noqa: A001 - the verb of the trade, a
                 _check_architecture(each, library.seccomp_arch_add(context, each))
         for index, rule in enumerate(section.get("syscalls") or ()):
             _add(library, context, rule, default, f"linux.seccomp.syscalls[{index}]")
-        # A tree of numbers instead of a list: a handful of steps per system call, not hundreds.
+        # A tree of numbers instead of a list: quick to walk, here below and in the kernel.
         library.seccomp_attr_set(context, _FLTATR_CTL_OPTIMIZE, _BINARY_TREE)
         code = _export(library, context)
     finally:
         library.seccomp_release(context)
-    return _unknown_calls(library, section, architectures, default) + code
+    return filtertree.shorten(_unknown_calls(library, section, architectures, default) + code)
 
 
 def install(program: bytes, flags: int = 0) -> int:

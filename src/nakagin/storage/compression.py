@@ -1,6 +1,7 @@
 """Compressed streams: recognized by their first bytes, read piece by piece, never whole in memory.
 
 A gzip stream may have several members (eStargz), a zstd stream several and skippable frames (zstd:chunked).
+isal and zstandard are loaded when they are needed: an engine that rests has no megabyte for them.
 """
 
 from __future__ import annotations
@@ -13,9 +14,6 @@ import zlib
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Protocol, cast
 
-import zstandard
-from isal import igzip, isal_zlib
-
 from nakagin.errors import Damaged, Unsupported
 
 if TYPE_CHECKING:
@@ -27,14 +25,6 @@ if TYPE_CHECKING:
 # xz -9 need 128 and 65 MiB), far less than a crafted header could ask for.
 _MEMORY = 256 << 20
 _PIECE = 1 << 18
-
-_BROKEN = (
-    EOFError,
-    zlib.error,
-    cast("type[Exception]", isal_zlib.error),
-    zstandard.ZstdError,
-    lzma.LZMAError,
-)
 
 
 class Readable(Protocol):
@@ -102,6 +92,8 @@ class _ZstdFrames:
     """
 
     def __init__(self, stream: Readable) -> None:
+        import zstandard
+
         self._mark = secrets.token_bytes(16)
         self._held = b""
         decoder = zstandard.ZstdDecompressor(max_window_size=_MEMORY)
@@ -159,6 +151,8 @@ def decompressed(stream: Readable) -> tuple[str, Readable]:
     kind = kind_of(peeked.head)
     match kind:
         case "gzip":
+            from isal import igzip
+
             plain: Readable = igzip.IGzipFile(fileobj=peeked, mode="rb")  # type: ignore[no-untyped-call]
             return kind, plain
         case "zstd":
@@ -176,11 +170,16 @@ def reading(what: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
+        import zstandard
+        from isal import isal_zlib
+
+        isal_error = cast("type[Exception]", isal_zlib.error)
         if isinstance(error, (lzma.LZMAError, zstandard.ZstdError)) and "memory" in str(error).lower():
             raise Unsupported(
                 f"{what} needs too much memory to decompress", hint=f"at most {_MEMORY >> 20} MiB"
             ) from error
         # Some decoders raise a plain OSError, which then has no errno.
-        if isinstance(error, _BROKEN) or (isinstance(error, OSError) and not error.errno):
+        broken = (EOFError, zlib.error, isal_error, zstandard.ZstdError, lzma.LZMAError)
+        if isinstance(error, broken) or (isinstance(error, OSError) and not error.errno):
             raise Damaged(f"{what} is damaged: {error}", hint="fetch or save it again") from error
         raise
