@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from nakagin.cli import door
+from nakagin.cli import door, main
 from nakagin.client.refusals import BY_STATUS, refusal
 from nakagin.errors import NakaginError, Unavailable
 from tests.cli.conftest import PaperEngine, environment, nakagin
@@ -19,6 +19,19 @@ def test_no_engine_is_told_with_what_to_do(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "Cannot connect to the engine at" in done.stderr
     assert nakagin(f"unix://{tmp_path}/none", "run", "x").returncode == 125
+
+
+def test_a_file_that_went_away_is_told_without_a_trace(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def dispatch(*_: object) -> int:
+        raise FileNotFoundError(2, "No such file or directory", "/gone")
+
+    monkeypatch.setattr(main, "_dispatch", dispatch)
+    assert main.run(["ps"]) == 1
+    assert capsys.readouterr().err == "/gone: No such file or directory\n"
+    with pytest.raises(FileNotFoundError):
+        main.run(["--debug", "ps"])
 
 
 def test_version_tells_why_there_is_no_server_whatever_the_template_asks(tmp_path: Path) -> None:

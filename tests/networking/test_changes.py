@@ -106,6 +106,7 @@ def test_a_stopped_container_changes_for_its_next_start(
         net.docker("rm", "-f", name)
 
 
+@pytest.mark.docker(28)
 def test_what_cannot_be_combined(net: NetworkedEngine, network: Make, run: Run) -> None:
     name = network()
     one = run("--network", name)

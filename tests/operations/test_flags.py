@@ -92,6 +92,7 @@ def test_limits_are_the_kernels(engine: ScratchEngine, name: str) -> None:
     assert in_group(init_pid(engine, name), "pids", "pids.max") == "44"
 
 
+@pytest.mark.docker(28)
 def test_half_a_cpu_by_either_way(engine: ScratchEngine, name: str) -> None:
     """CLI.run.cpus CLI.run.oom-kill-disable CLI.run.kernel-memory CLI.run.disable-content-trust CLI.run.isolation
     CLI.run.platform CLI.run.pull CLI.run.runtime CLI.run.cpu-rt-period CLI.run.cpu-rt-runtime CLI.run.cpu-count
@@ -179,6 +180,7 @@ def test_block_devices_are_throttled(engine: ScratchEngine, name: str) -> None:
     assert "/dev/nowhere" in gone.stderr
 
 
+@pytest.mark.docker(28)
 def test_who_it_is_and_what_it_may(engine: ScratchEngine, name: str, tmp_path: Path) -> None:
     """CLI.run.user CLI.run.group-add CLI.run.workdir CLI.run.env CLI.run.env-file CLI.run.entrypoint CLI.run.cap-add
     CLI.run.cap-drop CLI.run.security-opt CLI.run.ulimit CLI.run.sysctl CLI.run.read-only CLI.run.tmpfs

@@ -179,6 +179,7 @@ SAME = {
 }  # fmt: skip
 
 
+@pytest.mark.docker(28)
 @pytest.mark.parametrize("row", SAME)
 def test_the_same_words(crew: ScratchEngine, row: str) -> None:
     """CLI.inspect.type CLI.stats"""
@@ -203,6 +204,7 @@ def test_stats_go_on(crew: ScratchEngine) -> None:
         assert int(found[-1][1]) >= 2
 
 
+@pytest.mark.docker(28)
 def test_stats_are_dockers_formulae(crew: ScratchEngine) -> None:
     """CLI.stats: the limit of memory, and a busy container's CPU, come out the same."""
     found = []

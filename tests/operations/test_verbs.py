@@ -124,6 +124,7 @@ def test_removal(engine: ScratchEngine, program: str, name: str) -> None:
     assert "Usage:" in run("container", "--help").stdout
 
 
+@pytest.mark.docker(28)
 def test_files(engine: ScratchEngine, program: str, name: str, tmp_path: Path) -> None:
     """CLI.cp CLI.container_cp CLI.cp.archive CLI.cp.follow-link CLI.cp.quiet CLI.export CLI.container_export
     CLI.export.output CLI.diff CLI.container_diff CLI.commit CLI.container_commit CLI.container_commit.author
@@ -165,6 +166,7 @@ def test_logs_and_stats(engine: ScratchEngine, program: str, name: str) -> None:
     assert whole in ("", inspect(engine, name, "{{.Id}}"), "--")
 
 
+@pytest.mark.docker(28)
 def test_volumes(engine: ScratchEngine, program: str, name: str) -> None:
     """CLI.volume CLI.volume_create CLI.volume_create.driver CLI.volume_create.label CLI.volume_create.opt
     CLI.volume_create.availability CLI.volume_create.group CLI.volume_create.limit-bytes
@@ -195,6 +197,7 @@ def test_volumes(engine: ScratchEngine, program: str, name: str) -> None:
     assert "Usage:" in run("volume", "--help").stdout
 
 
+@pytest.mark.docker(28)
 def test_before_the_verb(engine: ScratchEngine, program: str, tmp_path: Path) -> None:
     """CLI.root CLI.root.config CLI.root.debug CLI.root.host CLI.root.log-level CLI.root.version CLI.root.context
     CLI.system CLI.system_info CLI.info CLI.version CLI.system_dial_stdio
@@ -215,6 +218,7 @@ def test_before_the_verb(engine: ScratchEngine, program: str, tmp_path: Path) ->
     assert "200 OK" in run("system", "dial-stdio", stdin=asked).stdout
 
 
+@pytest.mark.docker(28)
 def test_use_api_socket(engine: ScratchEngine, program: str, name: str, tmp_path: Path) -> None:
     """CLI.run.use-api-socket: the engine's socket is in the container at Docker's place, and what the user may."""
     argv = engine.docker_argv if program == "docker" else engine.nakagin_argv

@@ -94,6 +94,7 @@ def test_a_wait_goes_on_through_restarts(engine: ScratchEngine, name: str, later
     assert inspect(engine, name, "{{.RestartCount}} {{.State.Status}}") == "2 exited"
 
 
+@pytest.mark.docker(28)
 @pytest.mark.parametrize("verb", ["stop", "restart"])
 def test_signals_of_stop_and_restart(engine: ScratchEngine, name: str, verb: str) -> None:
     """CLI.stop CLI.stop.signal CLI.stop.timeout CLI.stop.time CLI.restart CLI.restart.signal CLI.restart.timeout
@@ -129,6 +130,7 @@ def told(engine: ScratchEngine, **filters: str | list[str]) -> list[str]:
     return [f"{each['Type']} {each['Action']}" for each in map(json.loads, answer.text.splitlines())]
 
 
+@pytest.mark.docker(28)
 def test_event_filters(engine: ScratchEngine, name: str) -> None:
     """API.SystemEvents API.SystemEvents.since API.SystemEvents.until API.SystemEvents.filters
     API.SystemEvents.filters.container API.SystemEvents.filters.event API.SystemEvents.filters.image

@@ -185,6 +185,7 @@ def test_logging_in(
     assert "docker logout" in run(*ours, "logout", host, env=home).stderr
 
 
+@pytest.mark.docker(28)
 def test_search(engine: ScratchEngine, peer: LocalRegistry, faulty_registry: FaultyRegistry) -> None:
     repository = unique("findme")
     engine.docker("tag", "busybox", f"{peer.host}/{repository}:1")

@@ -44,6 +44,7 @@ def test_a_list_of_two_platforms(engine: ScratchEngine, faulty_registry: FaultyR
     engine.docker("rmi", name)
 
 
+@pytest.mark.docker(28)
 def test_a_list_at_a_real_registry(engine: ScratchEngine, peer: LocalRegistry) -> None:
     one, name = f"{peer.host}/{unique()}:1", f"{peer.host}/{unique()}:all"
     engine.docker("tag", "busybox", one)

@@ -42,6 +42,7 @@ def pull(engine: ScratchEngine, source: Source, *architectures: str) -> None:
         engine.docker("pull", "-q", "--platform", f"linux/{each}", source.name)
 
 
+@pytest.mark.docker(28)
 def test_all_platforms_go_as_they_came(
     engine: ScratchEngine, faulty_registry: FaultyRegistry, peer: LocalRegistry, tmp_path: Path
 ) -> None:
@@ -72,6 +73,7 @@ def test_all_platforms_go_as_they_came(
     engine.docker("rmi", source.name, target, only)
 
 
+@pytest.mark.docker(28)
 def test_the_only_one_here_goes_alone(
     engine: ScratchEngine, faulty_registry: FaultyRegistry, peer: LocalRegistry
 ) -> None:

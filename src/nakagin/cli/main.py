@@ -85,6 +85,12 @@ def run(words: Sequence[str]) -> int:
         return 130
     except BrokenPipeError:
         return 1
+    except OSError as error:  # of a file that went or cannot be read, on this side
+        if options is not None and options.on("debug"):
+            raise
+        reason = error.strerror or str(error)
+        complain(f"{error.filename}: {reason}" if error.filename else reason)
+        return 1
 
 
 def _has_current_folder() -> bool:

@@ -95,6 +95,8 @@ def plan(where: str, dockerfile: str) -> Plan:
             raise Invalid("the Dockerfile and the context cannot both be standard input")
         return _from_input(sys.stdin.buffer, dockerfile)
     if not os.path.isdir(where):
+        if os.path.exists(where):
+            raise Invalid(f"unable to prepare context: {where} is not a directory")
         raise NotFound(f"unable to prepare context: path {where!r} not found")
     found = Plan()
     found.folder = where

@@ -56,7 +56,9 @@ def read_pairs(path: str) -> list[tuple[str, str | None]]:
             lines = file.read().split("\n")
     except FileNotFoundError:
         raise NotFound(f"open {path}: no such file or directory") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise Invalid(f"invalid env file ({path}): {error.strerror}") from None
+    except UnicodeDecodeError as error:
         raise Invalid(f"invalid env file ({path}): {error}") from None
     for number, raw in enumerate(lines, 1):
         line = raw.removesuffix("\r").lstrip()

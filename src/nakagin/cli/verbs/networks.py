@@ -137,7 +137,7 @@ def _pools(options: Options) -> list[Document]:
         loose += [(ip_network(span).network_address, "IPRange", span) for span in options.many("ip-range")]
         auxiliary = [(ip_address(at), name, at) for name, at in mapping(options.many("aux-address")).items()]
     except ValueError as error:
-        raise Invalid(str(error)) from None
+        raise Invalid(f"invalid network definition: {error}") from None
     found: list[tuple[Any, Document]] = [(network, dict(pool)) for network, pool in pools]
     for address, key, text in loose:
         pool = next((pool for network, pool in found if address in network), None)
