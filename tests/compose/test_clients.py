@@ -114,7 +114,7 @@ def test_the_binary_builds_runs_and_ends_a_stack(stack: Stack) -> None:
     stack.theirs("build")
     stack.theirs("up", "-d", "--wait", check=False)  # 1: the job has ended, which --wait does not like
     assert stack.states() == {"web-1": "running", "db-1": "running", "seed-1": "exited"}
-    assert "hello" in stack.theirs("logs", "web")
+    await_until(lambda: "hello" in stack.theirs("logs", "web"), "the web server's word")
     assert (
         stack.theirs("exec", "-T", "db", "cat", "/etc/note", "/data/log", "/run/secrets/password")
         == "noted seeded\ns3cret"
@@ -132,7 +132,8 @@ def test_our_stack_lives_heals_and_leaves_nothing(stack: Stack) -> None:
     stack.theirs("build")
     stack.ours("up", "-d", "--wait")
     assert stack.states() == {"web-1": "running", "db-1": "running", "seed-1": "exited"}
-    assert stack.ours("logs", "--no-color", "web") == "web-1  | hello\n"
+    logs = ("logs", "--no-color", "web")
+    await_until(lambda: stack.ours(*logs) == "web-1  | hello\n", "the web server's word")
     stack.engine.docker("exec", f"{stack.name}-db-1", "test", "-f", "/hooked")
     docker = stack.engine.docker
     assert (

@@ -15,7 +15,7 @@ from nakagin.compose.artifact import Artifact, Layer, layers_of, pack
 from nakagin.errors import Damaged
 from tests.compose.corpus import binary
 from tests.compose.test_clients import Stack
-from tests.engine_fixture import ScratchEngine
+from tests.engine_fixture import ScratchEngine, await_until
 from tests.registry.server.box import Served, served
 from tests.registry.server.pki import Authority
 
@@ -78,7 +78,8 @@ def test_a_published_project_runs_elsewhere(shelf: Shelf) -> None:
     where = f"oci://{shelf.name.removesuffix(':1')}@{digest}"
     # elsewhere, by its digest: the project's name is the repository's
     shelf.ours("-f", where, "up", "-d", at="elsewhere")
-    assert "hello world" in shelf.ours("-f", where, "logs", "--no-log-prefix", at="elsewhere")
+    logs = ("-f", where, "logs", "--no-log-prefix")
+    await_until(lambda: "hello world" in shelf.ours(*logs, at="elsewhere"), "what was published to speak")
     assert shelf.stack.states() == {"app-1": "running"}
     shelf.ours("-f", where, "down", "-t", "0", at="elsewhere")
     assert not shelf.stack.left()

@@ -124,20 +124,21 @@ def test_exec_detached(cli: Cli, name: str) -> None:
 
 
 def test_stop_asks_first_and_kill_does_not(cli: Cli, name: str) -> None:
-    script = "trap 'echo asked; exit 9' TERM; while :; do sleep 0.05; done"
-    cli("run", "-d", "--name", name, "busybox", "sh", "-c", script + " # ready")
-    await_until(lambda: cli("exec", name, "true", check=None).returncode == 0, "the container")
+    script = "trap 'echo asked; exit 9' TERM; echo ready; while :; do sleep 0.05; done"
+    cli("run", "-d", "--name", name, "busybox", "sh", "-c", script)
+    await_until(lambda: "ready" in cli("logs", name).stdout, "the trap")
     cli("stop", name)
     assert cli("wait", name).stdout.strip() == "9"
-    assert cli("logs", name).stdout == "asked\n"
+    assert cli("logs", name).stdout == "ready\nasked\n"
     cli("start", name)
     cli("kill", name)
     assert cli("wait", name).stdout.strip() == "137"
 
 
 def test_stop_kills_after_its_patience(cli: Cli, engine: ScratchEngine, name: str) -> None:
-    cli("run", "-d", "--name", name, "busybox", "sh", "-c", "trap '' TERM; while :; do sleep 0.05; done")
-    await_until(lambda: cli("exec", name, "true", check=None).returncode == 0, "the container")
+    script = "trap '' TERM; echo ready; while :; do sleep 0.05; done"
+    cli("run", "-d", "--name", name, "busybox", "sh", "-c", script)
+    await_until(lambda: "ready" in cli("logs", name).stdout, "the trap")
     cli("stop", "-t", "1", name)
     assert inspect(engine, name, "{{.State.ExitCode}}") == "137"
 

@@ -91,7 +91,7 @@ def test_its_life(engine: ScratchEngine, runtime: str, name: str) -> None:
         line for line in Path("/proc/self/mountinfo").read_text().splitlines() if str(engine.root) in line
     ]
 
-    assert engine.docker("logs", name).stdout == "begun\n"
+    await_until(lambda: engine.docker("logs", name).stdout == "begun\n", "its first word")
     assert engine.docker("exec", name, "sh", "-c", "echo inside; exit 7", check=7).stdout == "inside\n"
     assert engine.docker("exec", "-i", name, "cat", stdin="through").stdout == "through"
     engine.docker("exec", name, "no-such-command", check=127)
@@ -106,8 +106,8 @@ def test_its_life(engine: ScratchEngine, runtime: str, name: str) -> None:
     assert inspect(engine, name, "{{.State.ExitCode}}") == "137"
     assert is_gone(pid)
     engine.docker("start", name)
+    await_until(lambda: engine.docker("logs", name).stdout == "begun\n" * 2, "its first word again")
     engine.docker("stop", "-t", "0", name)
-    assert engine.docker("logs", name).stdout == "begun\n" * 2
 
 
 def test_exec_has_a_terminal(engine: ScratchEngine, runtime: str, name: str) -> None:

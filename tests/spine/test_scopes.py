@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 from tests.conftest import close_clean
-from tests.engine_fixture import ScratchEngine
+from tests.engine_fixture import ScratchEngine, await_until
 
 pytestmark = pytest.mark.root
 
@@ -41,7 +41,7 @@ def by(house: ScratchEngine, door: str, *words: str, check: int = 0) -> subproce
 def test_a_socket_to_look(house: ScratchEngine) -> None:
     house.docker("run", "-d", "--name", "looked-at", "busybox", "sh", "-c", "echo said; sleep 300")
     assert "looked-at" in by(house, "look", "ps").stdout
-    assert by(house, "look", "logs", "looked-at").stdout == "said\n"
+    await_until(lambda: by(house, "look", "logs", "looked-at").stdout == "said\n", "what it says")
     assert by(house, "look", "inspect", "-f", "{{.State.Status}}", "looked-at").stdout == "running\n"
     for words in (
         ("stop", "looked-at"), ("rm", "-f", "looked-at"), ("exec", "looked-at", "true"), ("run", "busybox"),
