@@ -404,11 +404,14 @@ def test_all_replicas_go_back_where_one_does_not_become_ready(stack: Stack) -> N
     stack.ours("up", "-d", extra={"COMMAND": "echo here; exec sleep 600"})
     before = _ids(stack)
     assert len(before) == 3
-    second_fails = "mkdir /first/taken 2>/dev/null && echo here && exec sleep 600; exit 3"
+    second_fails = "mkdir /first/taken 2>/dev/null && echo here && exec sleep 600; echo no room; exit 3"
     (stack.home / "first").mkdir()
     (stack.home / "compose.yaml").write_text(text + '    volumes: ["./first:/first"]\n' + USER)
     told = stack.ours("up", "-d", code=1, extra={"COMMAND": second_fails})
-    assert f"the update of web was rolled back: container {stack.name}-web-2 exited (3)" in told
+    assert (
+        f"the update of web was rolled back: container {stack.name}-web-2 exited (3) (its last words: no room)"
+        in told
+    )
     assert _ids(stack) == before, "the old ones run, and nothing else"
     assert set(stack.states().values()) == {"running"}, "who stopped for the update is back, too"
 

@@ -12,8 +12,10 @@ from nakagin.client import Client
 from nakagin.compose.environment import gather
 from nakagin.compose.loader import load
 from nakagin.compose.own import Readiness, readiness
+from nakagin.compose.plan import RemoveContainer
 from nakagin.compose.ready import await_ready
 from nakagin.compose.reconcile import Wish, plan_up
+from nakagin.compose.teardown import Ending, plan_down
 from nakagin.compose.wait import Unmet
 from nakagin.errors import Invalid
 from tests.compose.test_clients import Stack
@@ -168,6 +170,17 @@ def test_jobs_run_once_or_on_their_schedule(stack: Stack) -> None:
     )
     assert zone.stdout == "Europe/Vienna\n"
     assert stack.ours("run", "--rm", "-q", "often") == "tick\n"
+
+
+def test_what_the_engine_may_have_started_again_is_removed_by_force(tmp_path: Path) -> None:
+    shop = project(
+        tmp_path, "name: shop\nservices:\n  a: {image: a, x-nakagin-job: '@hourly'}\n  b: {image: b}\n"
+    )
+    ended = container(shop, "a", state="exited")
+    ended.labels["nakagin.schedule"] = "@hourly"
+    plan = plan_down(shop, everything(shop, ended, container(shop, "b")), Ending())
+    removals = [each.action for each in plan.operations if isinstance(each.action, RemoveContainer)]
+    assert {each.name: each.force for each in removals} == {"shop-a-1": True, "shop-b-1": False}
 
 
 def test_a_job_that_failed_is_run_again(tmp_path: Path) -> None:

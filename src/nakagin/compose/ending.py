@@ -1,10 +1,11 @@
-"""How a container is stopped: its pre_stop hooks, then the request to end."""
+"""How a container is stopped, its pre_stop hooks first, and removed."""
 
 from __future__ import annotations
 
 from nakagin.compose.model import Service
 from nakagin.compose.observe import Observed
-from nakagin.compose.plan import Plan, RunHook, StopContainer
+from nakagin.compose.plan import Plan, RemoveContainer, RunHook, StopContainer
+from nakagin.spec.labels import SCHEDULE
 
 
 def plan_end(
@@ -36,3 +37,8 @@ def plan_farewell(
         run = RunHook(container.name, container.service, container.number, hook, "pre_stop", container.id)
         after = [plan.add(run, cause, after)]
     return after
+
+
+def removal(container: Observed, *, volumes: bool = False) -> RemoveContainer:
+    """What removes a container that has ended; by force where the engine may have started it again on its schedule."""
+    return RemoveContainer(container.name, container.id, volumes=volumes, force=SCHEDULE in container.labels)

@@ -129,15 +129,31 @@ class Execution(Struct):
         update = self._update_of(failed) if failed else None
         if update is None or not isinstance(failure, NakaginError):
             raise failure
+        hint = failure.hint
         if update.goes_back:
             from nakagin.compose.rolling import plan_rollback
 
+            hint = self._last_words(failed) or hint
             self._updates = {}
             _, also, _ = self._run(plan_rollback(update, self.ids, _to_resume(plan, done)))
             if also is not None:
                 raise also
         how = "was rolled back" if update.goes_back else "failed"
-        raise Unmet(f"the update of {update.service} {how}: {failure.message}", hint=failure.hint)
+        raise Unmet(f"the update of {update.service} {how}: {failure.message}", hint=hint)
+
+    def _last_words(self, operation: Operation | None) -> str:
+        """What the container of a failed update wrote at last; its log goes with it."""
+        action = operation.action if operation else None
+        if not isinstance(action, StartContainer | RunHook | WaitFor):
+            return ""
+        with self.connect() as client:
+            try:
+                container = client.containers.refer(self.ids[(action.service, action.number)])
+                words = b"".join(piece for _, piece in container.logs(tail="5"))
+            except NakaginError:
+                return ""
+        text = words.decode("utf-8", "replace").strip()
+        return f"its last words: {text}" if text else ""
 
     def _update_of(self, operation: Operation) -> Update | None:
         """The rolling update of whose new containers an operation makes one go."""

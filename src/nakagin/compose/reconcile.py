@@ -8,7 +8,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from nakagin.compose import labels
-from nakagin.compose.ending import plan_end
+from nakagin.compose.ending import plan_end, removal
 from nakagin.compose.hashes import content_hash, network_hash, service_hash
 from nakagin.compose.labels import container_name, image_name
 from nakagin.compose.model import Project, Service
@@ -20,7 +20,6 @@ from nakagin.compose.plan import (
     CreateNetwork,
     CreateVolume,
     Plan,
-    RemoveContainer,
     RemoveNetwork,
     RenameContainer,
 )
@@ -158,7 +157,7 @@ class _Reconciliation:
         for container in self._state.containers:
             if name in container.networks:
                 stop = self._stop(container, cause, [])
-                gone.append(self._plan.add(RemoveContainer(container.name, container.id), cause, stop))
+                gone.append(self._plan.add(removal(container), cause, stop))
                 self._gone[container.id] = gone[-1]
         removed = self._plan.add(RemoveNetwork(name, id), cause, gone)
         self._network_ready[key] = [
@@ -390,7 +389,7 @@ class _Reconciliation:
     def _take_over(self, name: str, old: Observed, reason: str, after: list[int]) -> int:
         """The old one goes, and the new one gets its name."""
         full = container_name(self._project, name, self._project.services[name], old.number)
-        remove = RemoveContainer(old.name, old.id, volumes=self._wish.renew_anonymous)
+        remove = removal(old, volumes=self._wish.renew_anonymous)
         removed = self._plan.add(remove, reason, after)
         return self._plan.add(RenameContainer(full, name, old.number), reason, [removed])
 
@@ -416,7 +415,7 @@ class _Reconciliation:
 
     def _remove(self, container: Observed, cause: str) -> int:
         stopped = self._stop(container, cause, [])
-        return self._plan.add(RemoveContainer(container.name, container.id), cause, stopped)
+        return self._plan.add(removal(container), cause, stopped)
 
     def _start(self, name: str, service: Service) -> None:
         kept, made = self._replicas.get(name, ([], []))

@@ -7,13 +7,12 @@ from collections.abc import Collection
 from msgspec import Struct
 
 from nakagin.compose import labels
-from nakagin.compose.ending import plan_end
+from nakagin.compose.ending import plan_end, removal
 from nakagin.compose.labels import image_name
 from nakagin.compose.model import Project
 from nakagin.compose.observe import Observed, State
 from nakagin.compose.plan import (
     Plan,
-    RemoveContainer,
     RemoveImage,
     RemoveNetwork,
     RemoveVolume,
@@ -104,7 +103,7 @@ def _end(plan: Plan, project: Project, container: Observed, after: list[int], en
     cause = "the project goes down"
     service = project.services.get(container.service)
     after = plan_end(plan, container, service, cause, after, seconds=ending.seconds)
-    return plan.add(RemoveContainer(container.name, container.id, volumes=ending.volumes), cause, after)
+    return plan.add(removal(container, volumes=ending.volumes), cause, after)
 
 
 def _resources(plan: Plan, project: Project, state: State, ending: Ending, gone: list[int]) -> None:

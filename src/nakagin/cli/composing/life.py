@@ -10,6 +10,7 @@ from nakagin.cli.composing.context import Compose, Verb
 from nakagin.cli.composing.report import Progress, show_plan
 from nakagin.cli.composing.waiting import WAIT_FLAGS, await_all
 from nakagin.cli.flags import Flag
+from nakagin.compose.ending import removal
 from nakagin.compose.execute import AT_ONCE, Execution
 from nakagin.compose.handling import plan_each, plan_restart, plan_start
 from nakagin.compose.model import Project
@@ -20,7 +21,6 @@ from nakagin.compose.plan import (
     FreezeContainer,
     KillContainer,
     Plan,
-    RemoveContainer,
     ThawContainer,
 )
 from nakagin.compose.recall import recalled
@@ -116,9 +116,7 @@ def remove(compose: Compose) -> int:
         if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
             return 0
     volumes = options.on("volumes")
-    return _each(
-        compose, project, state, found, lambda each: RemoveContainer(each.name, each.id, volumes=volumes)
-    )
+    return _each(compose, project, state, found, lambda each: removal(each, volumes=volumes))
 
 
 def _look(compose: Compose) -> tuple[Project, State]:
