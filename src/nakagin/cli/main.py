@@ -76,16 +76,14 @@ def run(words: Sequence[str]) -> int:
             raise
         complain(explain(error))
         return exit_code(error)
-    except FileNotFoundError:
-        if _has_current_folder():
-            raise
-        complain(f"{PROGRAM}: the current folder does not exist any more (cd to another one)")
-        return 1
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
         return 1
     except OSError as error:  # of a file that went or cannot be read, on this side
+        if isinstance(error, FileNotFoundError) and not _has_current_folder():
+            complain(f"{PROGRAM}: the current folder does not exist any more (cd to another one)")
+            return 1
         if options is not None and options.on("debug"):
             raise
         reason = error.strerror or str(error)
