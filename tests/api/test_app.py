@@ -55,6 +55,12 @@ async def test_unknown_paths_and_methods(wire: Wire) -> None:
         assert (reply.status, reply.document) == (404, {"message": "page not found"})
 
 
+async def test_options_of_any_path(wire: Wire) -> None:
+    for path in ("/", "/v1.44/containers/json", "/nowhere"):
+        reply = await wire.ask("OPTIONS", path)
+        assert (reply.status, reply.body) == (200, b"")
+
+
 async def test_errors_get_dockers_status_and_body(served: Served, wire: Wire) -> None:
     reply = await wire.ask("GET", "/containers/none/json")
     assert (reply.status, reply.document) == (404, {"message": "No such container: none"})

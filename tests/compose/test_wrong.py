@@ -36,6 +36,7 @@ WRONG: list[tuple[str, list[str]]] = [
     ("services:\n  web: {image: x, oom_score_adj: 2000}\n", ["oom_score_adj", "at most 1000"]),
     ("services:\n  web: {image: x, cgroup: hots}\n", ["cgroup", "host, private", "did you mean host?"]),
     ("services:\n  web: {image: x, volumes: ['a::b']}\n", ["volumes[0]", "empty section"]),
+    ("services:\n  web: {image: x, volumes: ['./a:/b:O']}\n", [":2:29: services.web.volumes[0]", "written over"]),
     ("services:\n  web: {image: x, volumes: [{source: a, target: b}]}\n", ["volumes[0]", "type is missing"]),
     ("services:\n  web: {image: x, volumes: ['data:/data']}\n", ["undefined volume data"]),
     (

@@ -150,6 +150,8 @@ class Door:
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         call: Call | None = None
         try:
+            if request.method == "OPTIONS":  # of any path, as dockerd answers it
+                return Answer(200)
             version, path = versions.split(request.path)
             found = self._table.find(request.method, path)
             if found is None:

@@ -99,6 +99,11 @@ def mount(text: str) -> Mapping:
             bind["propagation"] = option
         elif option == "nocopy":
             volume["nocopy"] = True
+        elif option == "O":  # Compose passes over what it does not know; here that would harm the source
+            raise Invalid(
+                f"invalid spec: {text}: Compose files know no bind that is written over (O)",
+                hint="write ro, or let `nakagin run -v` start this one",
+            )
     if _is_path(source):
         made["type"] = "bind"
         bind["create_host_path"] = True
