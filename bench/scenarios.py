@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from collections.abc import Callable
 from functools import partial
 
@@ -15,6 +16,9 @@ from bench.memory import megabytes
 from bench.wire import Connection
 
 Engines = dict[str, ScratchEngine]
+
+#: Seconds without a request after which an engine is idle: what earlier scenarios left to be done is done.
+_REST = 3.0
 
 
 def run_by_cli(engines: Engines, rounds: int) -> list[Row]:
@@ -76,6 +80,7 @@ def parallel(engines: Engines, rounds: int) -> list[Row]:
 def idle(engines: Engines, rounds: int) -> list[Row]:
     """Memory of the engine's side with 0, 50 and 200 idle containers; `ps` while they are there."""
     most = 200 if rounds >= 10 else 60
+    time.sleep(_REST)
     empty = {peer: megabytes(engine) for peer, engine in engines.items()}
     rows = [
         Row("engine, idle", "MB", {peer: [size] for peer, size in empty.items()}, target=60, absolute=True)

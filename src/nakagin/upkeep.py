@@ -12,6 +12,7 @@ from nakagin.build import cleanup
 from nakagin.errors import NakaginError
 from nakagin.images.cleanup import make_room
 from nakagin.images.fsck import examine, repair
+from nakagin.kernel import heap
 from nakagin.storage.usage import disk_usage
 
 if TYPE_CHECKING:
@@ -28,7 +29,9 @@ _TIDYING = 1.0  # seconds between looks at the trash
 _SETTLING = (
     10  # every how many of them what came in is put on disk, and the disk's high-water mark is looked at
 )
-_HOUSEKEEPING = 60  # and the database's log is written back and unused layers are deleted
+_HOUSEKEEPING = (
+    60  # and the database's log is written back, unused layers are deleted, free memory is given back
+)
 _FORGOTTEN = 24 * 3600.0  # seconds after which half a pull that nobody goes on with is given up
 _BREATH = 0.05  # how far below the high-water mark a clean-up goes
 
@@ -70,6 +73,7 @@ class Upkeep:
             await self._bound_cache()
             await asyncio.to_thread(engine.images.collect)
             await asyncio.to_thread(engine.records.checkpoint)
+            heap.trim()
 
     async def settle(self) -> None:
         """Before the engine ends: everything on disk and written down."""

@@ -24,7 +24,7 @@ import socket
 import sys
 
 from nakagin.errors import StepFailed
-from nakagin.kernel import fds, process
+from nakagin.kernel import fds, heap, process
 from nakagin.kernel.automaton import Automaton
 from nakagin.monitor import delivery, protocol
 from nakagin.runtime import become
@@ -42,7 +42,8 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
-# How many monitors wait at most, and how many milliseconds without a request until only a fresh one does.
+# How many monitors wait at most, and how many milliseconds without a request until only a fresh one does, and after as
+# many more what births took of memory is given back.
 MOST = 3
 REST = 1000
 # How long no request must come before the next monitor is forked ahead, in milliseconds: a fork at once
@@ -162,6 +163,7 @@ class Midwife:
         self._machine = machine
         self._outside = Outside(self._capsule)
         self._waiting: list[_Attendant] = []
+        self._rests = False
         self._requests = select.poll()
         self._requests.register(engine, select.POLLIN)
         # It goes in and out of containers' roots, and must never find code there.
@@ -177,10 +179,11 @@ class Midwife:
         while True:
             ready = [fd for fd, _ in events.poll(self._patience())]
             if not ready:
-                self._renew()
+                self._rest()
             if self._zygote.fileno() in ready:
                 return
             if self._returned.fileno() in ready:
+                self._rests = False
                 self._take_back()
             if self._engine.fileno() not in ready:
                 continue
@@ -191,6 +194,7 @@ class Midwife:
             while len(self._waiting) < (2 if self._requests.poll(0) else 1):
                 if not self._take_back():
                     self._waiting.append(self._fresh())
+            self._rests = False
             self._launch(*received)
             for fd in received[1]:
                 os.close(fd)
@@ -199,7 +203,14 @@ class Midwife:
         """How long nothing must come before those in waiting are looked after, in milliseconds; None: for ever."""
         if not self._waiting:
             return QUIET
-        return None if len(self._waiting) == 1 and self._waiting[0].is_fresh else REST
+        return None if self._rests else REST
+
+    def _rest(self) -> None:
+        if len(self._waiting) == 1 and self._waiting[0].is_fresh:
+            heap.trim()
+            self._rests = True
+        else:
+            self._renew()
 
     def _renew(self) -> None:
         """One fresh monitor waits: a container that stays shall have a small one."""
