@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import os
 
+from nakagin.kernel.mounttable import unescaped
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -118,7 +120,7 @@ def _cgroup_mounts(text: str, root: str) -> Iterator[tuple[str, str, list[str]]]
         fields = back.split(" ")
         if fields[0] not in ("cgroup", "cgroup2"):
             continue
-        mount_point = _unescape(front.split(" ")[4])
+        mount_point = unescaped(front.split(" ")[4])
         if mount_point != root and not mount_point.startswith(root + "/"):
             continue
         yield mount_point, fields[0], [name for name in fields[2].split(",") if name in _V1_CONTROLLERS]
@@ -142,12 +144,6 @@ _V1_CONTROLLERS = frozenset(
         "rdma",
     }
 )
-
-
-def _unescape(path: str) -> str:
-    r"""A mountinfo path without its octal escapes (\040 is a space)."""
-    head, *rest = path.split("\\")
-    return head + "".join(chr(int(part[:3], 8)) + part[3:] for part in rest)
 
 
 def _writable_v2(mount_point: str) -> str:

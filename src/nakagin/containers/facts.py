@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from nakagin.containers import rootview
 from nakagin.kernel import identity, paths
+from nakagin.kernel.mounttable import unescaped
 from nakagin.kernel.namespaces import KINDS
 
 if TYPE_CHECKING:
@@ -117,11 +118,11 @@ def mounts(pid: int) -> list[dict[str, Any]]:
             continue
         found.append(
             {
-                "Target": _unescaped(fields[4]),
-                "Root": _unescaped(fields[3]),
+                "Target": unescaped(fields[4]),
+                "Root": unescaped(fields[3]),
                 "Options": fields[5],
                 "Type": tail[0],
-                "Source": _over(tail[2:]) if tail[0] == "overlay" else _unescaped(tail[1]),
+                "Source": _over(tail[2:]) if tail[0] == "overlay" else unescaped(tail[1]),
                 "Size": None,
                 "Used": None,
             }
@@ -154,11 +155,7 @@ def _over(options: Sequence[str]) -> str:
     """The folder that an overlay is put over, by its superblock's options; "overlay" where they do not tell."""
     found = re.search(r"(?:^|,)lowerdir\+?=((?:\\.|[^,:\\])*)", "".join(options[:1]))
     # What overlayfs was given has backslashes of its own, which the table writes in octal.
-    return re.sub(r"\\(.)", r"\1", _unescaped(found[1])) if found else "overlay"
-
-
-def _unescaped(text: str) -> str:
-    return re.sub(r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), text)
+    return re.sub(r"\\(.)", r"\1", unescaped(found[1])) if found else "overlay"
 
 
 def tree(processes: Iterable[int]) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ import struct
 from nakagin.kernel import abi
 from nakagin.kernel.calls import Call, perform
 from nakagin.kernel.libc import fail, function, syscall
+from nakagin.kernel.mounttable import mount_id, unescaped
 
 _mount = function("mount", ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p)
 _umount2 = function("umount2", ctypes.c_char_p, ctypes.c_int)
@@ -194,32 +195,19 @@ def _set_attributes_by_remount(
             os.close(fd)
 
 
-def mount_id(fd: int) -> str:
-    """The first column of mountinfo for the mount that `fd` lies on (proc_pid_fdinfo(5))."""
-    with open(f"/proc/self/fdinfo/{fd}") as file:
-        return next(line.split()[1] for line in file if line.startswith("mnt_id:"))
-
-
 def _below(mount_fd: int) -> list[int]:
     """Descriptors of all mounts on top of the mount, parents first."""
     with open("/proc/self/mountinfo", errors="surrogateescape") as table:
         rows = [line.split(" ", 5) for line in table]
-    tree = {mount_id(mount_fd)}
+    tree = {str(mount_id(mount_fd))}
     found: list[int] = []
     for number, parent, _, _, point, _ in rows:  # a mount stands behind the one that it lies on
         if parent not in tree:
             continue
-        fd = os.open(_unescaped(point), os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
-        if mount_id(fd) != number:  # covered by another one, or swapped: it cannot be reached
+        fd = os.open(unescaped(point), os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+        if str(mount_id(fd)) != number:  # covered by another one, or swapped: it cannot be reached
             os.close(fd)
             continue
         tree.add(number)
         found.append(fd)
     return found
-
-
-def _unescaped(point: str) -> str:
-    """Blanks, tabs, newlines and backslashes are octal in the mount table."""
-    for code in ("\\040", "\\011", "\\012", "\\134"):
-        point = point.replace(code, chr(int(code[1:], 8)))
-    return point

@@ -5,8 +5,9 @@ from __future__ import annotations
 import ctypes
 import os
 
-from nakagin.kernel import abi, mount
+from nakagin.kernel import abi
 from nakagin.kernel.libc import fail, function
+from nakagin.kernel.mounttable import mount_id
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def is_in_chroot() -> bool:
             os.chroot(".")
             os.fchdir(directory)
         try:
-            return mount.mount_id(top) != mount.mount_id(own) or not os.path.sameopenfile(top, own)
+            return mount_id(top) != mount_id(own) or not os.path.sameopenfile(top, own)
         finally:
             os.close(top)
     except OSError:

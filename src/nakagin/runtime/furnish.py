@@ -14,6 +14,7 @@ import stat
 from nakagin.errors import StepFailed
 from nakagin.kernel import abi, mount, paths, terminal
 from nakagin.kernel.libc import named
+from nakagin.kernel.mounttable import unescaped
 from nakagin.runtime.options import parse_options
 from nakagin.runtime.steps import (
     BindConsole,
@@ -132,7 +133,7 @@ def mount_point(path: str) -> str:
     """The mount point under which `path` lies, by the mount table."""
     path = os.path.realpath(path)
     with open("/proc/self/mountinfo", errors="surrogateescape") as table:
-        points = [line.split(" ", 5)[4].replace("\\040", " ") for line in table]
+        points = [unescaped(line.split(" ", 5)[4]) for line in table]
     return max((each for each in points if f"{path}/".startswith(f"{each.rstrip('/')}/")), key=len)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 
 from nakagin.errors import Invalid
+from nakagin.kernel.mounttable import mount_id, unescaped
 from nakagin.sandbox.secrets import inside
 
 TYPE_CHECKING = False
@@ -21,7 +22,6 @@ _KERNEL = frozenset(
     {"autofs", "binfmt_misc", "bpf", "cgroup", "cgroup2", "configfs", "debugfs", "devpts", "devtmpfs", "efivarfs",
      "fusectl", "mqueue", "proc", "pstore", "rpc_pipefs", "securityfs", "selinuxfs", "sysfs", "tracefs"}
 )  # fmt: skip
-_ESCAPES = (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\"))
 
 
 def copied(
@@ -63,8 +63,7 @@ def _points(table: Iterable[str]) -> dict[int, tuple[str, str, bool]]:
         before, _, after = line.partition(" - ")
         number, _, device, part, point, *_ = before.split(" ")
         fstype, source, superblock = after.rstrip("\n").split(" ", 2)
-        for escape, character in _ESCAPES:
-            point = point.replace(escape, character)
+        point = unescaped(point)
         if point == "/":
             roots.add(device)
         whole = part == "/" or f"subvol={part}" in superblock.split(",")
@@ -79,13 +78,12 @@ def _points(table: Iterable[str]) -> dict[int, tuple[str, str, bool]]:
 
 
 def mount_at(path: str) -> int:
-    """The id of the mount on which a path lies (proc(5), fdinfo); -1 where it cannot be reached."""
+    """The id of the mount on which a path lies; -1 where it cannot be reached."""
     try:
         fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
     except OSError:
         return -1
     try:
-        with open(f"/proc/self/fdinfo/{fd}", encoding="ascii") as file:
-            return next(int(line[7:]) for line in file if line.startswith("mnt_id:"))
+        return mount_id(fd)
     finally:
         os.close(fd)
