@@ -50,6 +50,7 @@ from nakagin.storage.partial import Partials
 from nakagin.storage.records import Records
 from nakagin.storage.snapshots import Snapshots
 from nakagin.storage.trash import Trash
+from nakagin.tasks import drop
 from nakagin.upkeep import Upkeep
 from nakagin.volumes.volumes import Volumes
 
@@ -274,9 +275,7 @@ class Engine:
                 await self.containers.stop_all(float(self.settings.shutdown_timeout))
             alone = not any(self.containers.counts().get(status) for status in ("running", "paused"))
             await self.containers.close()
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+            await drop(*self._tasks)
             await self.pulls.close()
             await self.registries.close()
             with contextlib.suppress(NakaginError, OSError):

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -257,14 +257,12 @@ def test_at_any_moment(engine: ScratchEngine) -> None:
 
 def test_by_its_id(engine: ScratchEngine) -> None:
     """POST /build/cancel"""
-    connection, other = Raw(engine), Raw(engine)
     context = tar(member("Dockerfile", b"FROM busybox\nRUN sleep 9876.5\n"))
-    connection.request("POST", "/build?buildid=mine", context, {"Content-Type": "application/x-tar"})
-    await_until(lambda: _running("^sleep 9876.5"), "the step to run")
-    other.request("POST", "/build/cancel?id=mine")
-    assert other.getresponse().status == 200
-    said = connection.getresponse().read().decode()
-    assert "the build was cancelled" in said
-    await_until(lambda: nothing_left(engine), "everything to go")
-    connection.close()
-    other.close()
+    with closing(Raw(engine)) as connection, closing(Raw(engine)) as other:
+        connection.request("POST", "/build?buildid=mine", context, {"Content-Type": "application/x-tar"})
+        await_until(lambda: _running("^sleep 9876.5"), "the step to run")
+        other.request("POST", "/build/cancel?id=mine")
+        assert other.getresponse().status == 200
+        said = connection.getresponse().read().decode()
+        assert "the build was cancelled" in said
+        await_until(lambda: nothing_left(engine), "everything to go")

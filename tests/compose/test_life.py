@@ -166,7 +166,9 @@ def test_exec_top_port_and_images(stack: Stack) -> None:
     assert "no port 81/tcp" in stack.ours("port", "base", "81", code=1)
     assert "no such service: nobody" in stack.ours("stop", "nobody", code=1)
     assert "busybox" in stack.ours("images")
+    stack.engine.docker("tag", "busybox", f"aa-{stack.name}")
     found = json.loads(stack.ours("images", "--format", "json", "app"))
+    stack.engine.docker("rmi", f"aa-{stack.name}")
     assert [(each["Repository"], each["Tag"]) for each in found] == [("busybox", "latest")] * 2
     assert len(stack.ours("images", "-q").split()) == 1
 

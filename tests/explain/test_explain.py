@@ -197,7 +197,9 @@ def test_what_an_image_wastes(engine: ScratchEngine, name: str, tmp_path: Path) 
 def test_images_networks_and_the_host(engine: ScratchEngine, name: str, tmp_path: Path) -> None:
     engine.docker("run", "-d", "--name", name, "busybox", "sleep", "1000")
     assert "image busybox:latest" in ask(engine, "busybox")
+    engine.docker("tag", "busybox", f"aa-{name}")
     assert facts(engine, "--type", "image", "busybox")["Name"] == "busybox:latest"
+    engine.docker("rmi", f"aa-{name}")
     assert "network bridge" in ask(engine, "bridge")
     assert f"▐ {name}" in ask(engine)
     picture = tmp_path / "tower.svg"

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from nakagin.errors import Invalid
 from nakagin.spec.digest import digest_of
 from nakagin.spec.domain import is_plain
-from nakagin.spec.reference import Reference
+from nakagin.spec.reference import Reference, shown_name
 
 DIGEST = digest_of(b"x")
 
@@ -71,3 +71,18 @@ def test_whatever_parses_is_written_back(text: str) -> None:
         return
     assert Reference.parse(str(reference)) == reference
     assert Reference.parse(reference.familiar()) == reference
+
+
+@pytest.mark.parametrize(
+    ("asked", "tags", "shown"),
+    [
+        ("busybox", ["a:1", "busybox:latest"], "busybox:latest"),
+        ("docker.io/library/busybox:latest", ["a:1", "busybox:latest"], "busybox:latest"),
+        ("busybox:2", ["a:1", "busybox:latest"], "a:1"),
+        ("0123456789ab", ["a:1", "b:1"], "a:1"),
+        ("sha256:" + "0" * 64, [], ""),
+        ("busybox", [], ""),
+    ],
+)
+def test_an_image_is_shown_under_the_name_it_was_asked_for(asked: str, tags: list[str], shown: str) -> None:
+    assert shown_name(asked, tags) == shown

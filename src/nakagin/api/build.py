@@ -22,6 +22,7 @@ from nakagin.build.performing import RunFailed
 from nakagin.build.supplies import OnlyContext
 from nakagin.errors import Invalid, NakaginError, Unavailable
 from nakagin.registry.credentials import from_config_header
+from nakagin.tasks import drop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,8 +94,7 @@ class Telling:
             return response
         finally:
             _under_way.pop(call.text("buildid"), None)
-            work.cancel()
-            await asyncio.gather(work, return_exceptions=True)
+            await drop(work)
 
     def _lines(self, event: progress.Event) -> Iterator[dict[str, Any]]:
         """The words of Docker's builder, or for a client that draws its own picture the event and what has no words."""

@@ -16,6 +16,7 @@ from nakagin.images.handover import Offer, missing, offer, take_in
 from nakagin.spec.digest import parse_digest
 from nakagin.spec.docker import Document, Strings
 from nakagin.spec.gojson import document
+from nakagin.tasks import to_the_end
 
 if TYPE_CHECKING:
     from nakagin.storage.partial import Partial
@@ -73,10 +74,10 @@ async def receive(call: Call) -> web.StreamResponse:
             )
         pieces = _expanded(call.chunks()) if encoding else call.chunks()
         async for piece in pieces:
-            await asyncio.to_thread(partial.write, piece)
-        await asyncio.to_thread(_commit, partial)
+            await to_the_end(asyncio.to_thread(partial.write, piece))
+        await to_the_end(asyncio.to_thread(_commit, partial))
     finally:
-        await asyncio.to_thread(partial.close)
+        await to_the_end(asyncio.to_thread(partial.close))
     return answer({"Digest": digest})
 
 

@@ -102,7 +102,7 @@ async def explain(call: Call) -> web.StreamResponse:
     """GET /nakagin/images/{name}/explain."""
     images = call.engine.images
     image = images.resolve(call.name, platform_of(call.text("platform")))
-    return answer(await asyncio.to_thread(explained, image, images.list(), images.layers))
+    return answer(await asyncio.to_thread(explained, call.name, image, images.list(), images.layers))
 
 
 async def tag(call: Call) -> web.StreamResponse:

@@ -9,6 +9,7 @@ from nakagin.api.answers import begin, encode
 from nakagin.api.translate import message_of
 from nakagin.errors import NakaginError
 from nakagin.images.progress import failure
+from nakagin.tasks import drop
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -44,8 +45,7 @@ class ProgressStream:
                 await self._send()
             await self._finish(task)
         finally:
-            task.cancel()
-            await asyncio.wait([task])
+            await drop(task)
         response = self._response or await begin(self._call)
         await response.write_eof()
         return response

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from nakagin.errors import NakaginError
+from nakagin.tasks import drop
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -32,8 +33,7 @@ async def agent_socket(
     try:
         yield path
     finally:
-        serving.cancel()
-        await asyncio.gather(serving, return_exceptions=True)
+        await drop(serving)
         listener.close()
         os.unlink(path)
 
@@ -65,9 +65,7 @@ async def _serve(listener: socket.socket, supplies: Supplies, id: str) -> None:
             talks.add(talk)
             talk.add_done_callback(talks.discard)
     finally:
-        for talk in talks:
-            talk.cancel()
-        await asyncio.gather(*talks, return_exceptions=True)
+        await drop(*talks)
 
 
 async def _talk(supplies: Supplies, id: str, connection: socket.socket) -> None:

@@ -33,6 +33,7 @@ from nakagin.dockerfile.scope import Globals
 from nakagin.dockerfile.stages import Dockerfile, read
 from nakagin.errors import Invalid
 from nakagin.spec.platform import Platform
+from nakagin.tasks import to_the_end
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -120,7 +121,7 @@ class Builder:
             order = Order(request, dockerfile, ignored, supplies, sources, workshop, imports, tell)
             return await self._carry_out(order, plans, platforms, outputs)
         finally:
-            await asyncio.shield(asyncio.to_thread(keeping.__exit__))
+            await to_the_end(asyncio.to_thread(keeping.__exit__))
 
     async def _carry_out(
         self,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
 from nakagin.errors import Damaged, Denied, Invalid, NotFound, Unavailable, Unsupported
+from nakagin.tasks import to_the_end
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -178,7 +179,7 @@ class _Git:
             output, complaint = await process.communicate()
         except BaseException:
             _kill_group(process.pid)
-            await asyncio.shield(process.wait())
+            await to_the_end(process.wait())
             raise
         if process.returncode:
             raise _GitFailed(complaint.decode(errors="replace"))

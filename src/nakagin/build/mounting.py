@@ -24,6 +24,7 @@ from nakagin.images.model import timestamp
 from nakagin.storage.tarread import TarReader
 from nakagin.storage.trash import Trash
 from nakagin.storage.unpack import Bounds, Unpacker
+from nakagin.tasks import to_the_end
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
@@ -203,7 +204,7 @@ class Mounting:
         """The files as a copy of their own: the step may write, and what it writes is gone with it."""
         tree = await self._tree(mount)
         placed = await asyncio.to_thread(self._placed, mount, tree)
-        await asyncio.to_thread(_unpack, placed, folder)
+        await to_the_end(asyncio.to_thread(_unpack, placed, folder))
         source = os.path.join(folder, "root")
         if self._is_file(tree, mount.source or "/"):
             (name,) = os.listdir(source)
@@ -219,7 +220,7 @@ class Mounting:
         if not os.path.isdir(path) and not await self._build.imports.mount(id, path):
             if mount.origin:
                 placed = await asyncio.to_thread(self._placed, mount, await self._tree(mount))
-                await asyncio.to_thread(_seed, placed, path)
+                await to_the_end(asyncio.to_thread(_seed, placed, path))
             else:
                 os.mkdir(path)
             os.chmod(path, 0o755 if mount.mode is None else mount.mode)

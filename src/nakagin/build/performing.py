@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from nakagin.build import foreign, progress, running
 from nakagin.build.stubs import Stubs
 from nakagin.errors import CommandFailed, NotFound, StepFailed
+from nakagin.tasks import to_the_end
 
 if TYPE_CHECKING:
     from nakagin.build.state import State
@@ -71,9 +72,9 @@ class Performance:
                 async with build.steps.one(spec) as step:
                     build.tell(progress.Running(self._number, step.id))
                     await self._execute(step)
-                    return await asyncio.to_thread(self._harvest, step.upper, stubs)
+                    return await to_the_end(asyncio.to_thread(self._harvest, step.upper, stubs))
         finally:
-            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+            await to_the_end(asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True))
 
     def _devices(self) -> list[str]:
         """The full CDI names of what the step asks for. Raises NotFound for what it can not do without."""

@@ -27,6 +27,7 @@ from nakagin.registry.download import download
 from nakagin.spec.image import MANIFESTS
 from nakagin.spec.reference import Reference
 from nakagin.storage.tarread import DIRECTORY, Entry
+from nakagin.tasks import drop, to_the_end
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -64,10 +65,8 @@ class Sources:
 
     async def close(self) -> None:
         """End what is still being fetched, and let go of all files."""
-        for task in self._tasks.values():
-            task.cancel()
-        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
-        await asyncio.to_thread(self._held.close)
+        await drop(*self._tasks.values())
+        await to_the_end(asyncio.to_thread(self._held.close))
 
     async def _once(self, key: tuple[str, ...], make: Callable[[], Coroutine[Any, Any, T]]) -> T:
         task: asyncio.Task[T] | None = self._tasks.get(key)
@@ -254,7 +253,7 @@ class Sources:
             work = asyncio.to_thread(Context.copied, tree, top, self._builder.temporary, mtime_ns=seconds)
             return await self._kept(work)
         finally:
-            await asyncio.shield(asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True))
+            await to_the_end(asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True))
 
     async def _access(self, source: GitSource, agent: str) -> Access:
         for name in (f"GIT_AUTH_HEADER.{source.host}", "GIT_AUTH_HEADER"):

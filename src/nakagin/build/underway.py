@@ -24,6 +24,7 @@ from nakagin.dockerfile.fault import excerpt, nearest
 from nakagin.errors import NakaginError, NotFound
 from nakagin.images.model import timestamp
 from nakagin.spec.platform import Platform
+from nakagin.tasks import drop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -152,9 +153,7 @@ class Build:
             try:
                 await _all(self._stages.values())
             finally:
-                for task in (*self._stages.values(), *self._trees.values()):
-                    task.cancel()
-                await asyncio.gather(*self._stages.values(), *self._trees.values(), return_exceptions=True)
+                await drop(*self._stages.values(), *self._trees.values())
         return await self._stages[index]
 
     async def ready_for(self, stage: Stage) -> None:

@@ -20,6 +20,7 @@ from nakagin.storage.changes import ADDED, CHANGED, DELETED, changes_of
 from nakagin.storage.diff import layer_tar
 from nakagin.storage.merged import merged_tar
 from nakagin.storage.placeholders import placeholders
+from nakagin.tasks import to_the_end
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
@@ -65,7 +66,7 @@ async def commit_held(around: Surroundings, capsule: Capsule, request: CommitReq
     finally:
         if freeze and monitor is not None:
             with contextlib.suppress(NakaginError):  # it was killed meanwhile
-                await monitor.request("resume")
+                await to_the_end(monitor.request("resume"))
     name = next(iter(image.repo_tags), "")
     watch.publish(capsule, "commit", comment=request.comment, imageID=image.id, imageRef=name)
     return image.id

@@ -20,6 +20,7 @@ from nakagin.containers.remove import remove
 from nakagin.containers.shelf import NOTHING_HANDED, Handed
 from nakagin.containers.streams import Frames
 from nakagin.spec.docker import ContainerConfig, HostConfig
+from nakagin.tasks import drop, to_the_end
 
 if TYPE_CHECKING:
     import socket
@@ -75,19 +76,12 @@ class Step:
             await reading
             return (await ended).exit_code
         finally:
-            reading.cancel()
-            ended.cancel()
-            await asyncio.gather(reading, ended, return_exceptions=True)
+            await drop(reading, ended)
             stream.socket.close()
 
     async def _begun(self) -> None:
         """Start it. A birth is not cut short: its monitor would go on without anybody who knows of it."""
-        starting = asyncio.ensure_future(self._containers.start(self.id))
-        try:
-            await asyncio.shield(starting)
-        except asyncio.CancelledError:
-            await asyncio.wait([starting])
-            raise
+        await to_the_end(self._containers.start(self.id))
 
     async def shell(self, argv: tuple[str, ...]) -> Stream:
         """Run another program on a terminal, in what the step has left and with its mounts; its streams."""
@@ -156,7 +150,7 @@ class Steps:
             self._shelf.save(capsule, capsule.record.with_facts(intent="kept"))
             yield Step(self._containers, self._shelf, around, capsule)
         finally:
-            await asyncio.shield(self._ended(capsule))
+            await to_the_end(self._ended(capsule))
 
     async def _ended(self, capsule: Capsule) -> None:
         if capsule.record.running:

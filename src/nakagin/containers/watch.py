@@ -18,6 +18,7 @@ from nakagin.containers.remove import end_processes, end_strays, release_run, re
 from nakagin.errors import NakaginError
 from nakagin.monitor import protocol
 from nakagin.monitor.launch import Monitor
+from nakagin.tasks import drop
 
 if TYPE_CHECKING:
     from nakagin.containers.exec import Execs
@@ -339,9 +340,7 @@ class Watch:
             for monitor in (capsule.monitor, capsule.leaving):
                 if monitor is not None:
                     monitor.close()
-        for task in tuple(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await drop(*self._tasks)
 
 
 def _read_exit(run_dir: str) -> dict[str, Any] | None:

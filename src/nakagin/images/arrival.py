@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from nakagin.errors import NakaginError, NotFound
 from nakagin.images.fetch import Fetch
 from nakagin.images.progress import DOWNLOADED, EXTRACTING, WAITING, State
-from nakagin.images.sharing import Sharing, drop
+from nakagin.images.sharing import Sharing
+from nakagin.tasks import drop, to_the_end
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -123,7 +124,7 @@ class Arrivals:
             await self._complete(work, blob, arriving, place)
         finally:
             await drop(fetched)
-            await asyncio.to_thread(arriving.abandon)
+            await to_the_end(asyncio.to_thread(arriving.abandon))
 
     async def _watch(self, blob: Descriptor, fetched: asyncio.Future[None], arriving: _Arriving) -> None:
         """Let the unpacker read what comes, as soon as there is a file that it comes into."""
@@ -131,12 +132,10 @@ class Arrivals:
             if (partial := self._fetching.get(blob.digest)) is not None:
                 # Opened here and now: in a moment the fetch may have come to its end.
                 loop = asyncio.get_running_loop()
-                begun = loop.run_in_executor(self._writers, arriving.begin, partial, partial.reopened())
-                try:
-                    await asyncio.shield(begun)
-                except asyncio.CancelledError:
-                    await asyncio.wait([begun])  # or it would begin after it was given up
-                    raise
+                # To the end: or it would begin after it was given up.
+                await to_the_end(
+                    loop.run_in_executor(self._writers, arriving.begin, partial, partial.reopened())
+                )
                 return
             await asyncio.wait([fetched], timeout=_LOOK_EVERY)
 
@@ -159,8 +158,8 @@ class Arrivals:
         try:
             await asyncio.shield(deed)
         except asyncio.CancelledError:
-            await asyncio.to_thread(arriving.abandon)
-            await asyncio.wait([deed])
+            await to_the_end(asyncio.to_thread(arriving.abandon))
+            await to_the_end(asyncio.wait([deed]))
             deed.exception()  # it was stopped; why it says it failed is of no interest
             raise
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from nakagin.spec.digest import chain_ids
+from nakagin.spec.reference import shown_name
 from nakagin.storage.waste import hidden
 
 if TYPE_CHECKING:
@@ -15,11 +16,12 @@ if TYPE_CHECKING:
     from nakagin.storage.layers import Layers
 
 
-def explained(image: Image, others: Iterable[Image], layers: Layers) -> dict[str, Any]:
+def explained(asked: str, image: Image, others: Iterable[Image], layers: Layers) -> dict[str, Any]:
     """{"Name", "Id", "Size", "Steps": [{"CreatedBy", "Comment", "Size", "DiffId", "Shared", "Hidden"}, …]}. Blocking.
 
-    Oldest first. DiffId is "" for a step without a layer, Shared the number of `others` that begin with the same
-    layers, Hidden [{"By": number of a later step, "Bytes"}] what no container sees any more.
+    `asked` is the name that the image was found by. Oldest first. DiffId is "" for a step without a layer, Shared the
+    number of `others` that begin with the same layers, Hidden [{"By": number of a later step, "Bytes"}] what no
+    container sees any more.
     """
     chains = list(chain_ids(image.diff_ids))
     stack = list(reversed(layers.stack(image.chain_id)))
@@ -38,7 +40,7 @@ def explained(image: Image, others: Iterable[Image], layers: Layers) -> dict[str
             "Hidden": [{"By": step_of[above], "Bytes": amount} for above, amount in sorted(by.items())],
         }
     return {
-        "Name": next(iter(image.repo_tags), ""),
+        "Name": shown_name(asked, image.repo_tags),
         "Id": image.id,
         "Size": image.size,
         "Steps": steps,

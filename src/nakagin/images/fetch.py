@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from nakagin.errors import Damaged, Denied, Invalid, NakaginError, NotFound, Unavailable
 from nakagin.images.progress import DOWNLOADING, RETRYING, VERIFYING, State
 from nakagin.registry.transport import Interrupted
+from nakagin.tasks import to_the_end
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -138,9 +139,4 @@ class Fetch:
 
     async def _in_thread(self, deed: Callable[..., None], *arguments: object) -> None:
         # Not to be left half done: a write that is cancelled goes on in its thread while the file is closed.
-        task = asyncio.get_running_loop().run_in_executor(self._threads, deed, *arguments)
-        try:
-            await asyncio.shield(task)
-        except asyncio.CancelledError:
-            await asyncio.wait([task])
-            raise
+        await to_the_end(asyncio.get_running_loop().run_in_executor(self._threads, deed, *arguments))

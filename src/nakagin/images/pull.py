@@ -19,11 +19,11 @@ from nakagin.images.fetch import Origin
 from nakagin.images.lookup import Lookup, Wanted
 from nakagin.images.model import StoredLayer
 from nakagin.images.progress import State
-from nakagin.images.sharing import drop
 from nakagin.images.teller import LayerTeller
 from nakagin.spec.digest import Digest, chain_ids, digest_of
 from nakagin.spec.platform import Platform
 from nakagin.spec.reference import Reference
+from nakagin.tasks import drop
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

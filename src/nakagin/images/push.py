@@ -26,6 +26,7 @@ from nakagin.images.teller import Teller
 from nakagin.registry.model import Content, Descriptor, Manifest, decode
 from nakagin.spec import image as media
 from nakagin.spec.digest import Digest, digest_of
+from nakagin.tasks import to_the_end
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -101,7 +102,7 @@ class Pushes:
                 return whole
             return await self._push(registry, reference, image, keep, tell)
         finally:
-            await asyncio.to_thread(keeping.__exit__)
+            await to_the_end(asyncio.to_thread(keeping.__exit__))
 
     # --- Several platforms
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from nakagin.tasks import drop
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
@@ -46,8 +48,7 @@ class Work(Generic[Result]):
         finally:
             self._listeners.remove(listener)
             if not self._listeners and not self._task.done():
-                self._task.cancel()
-                await asyncio.wait([self._task])
+                await drop(self._task)
 
 
 class Sharing:
@@ -72,11 +73,3 @@ class Sharing:
     def _ended(self, key: str, work: Work[Any]) -> None:
         if self._works.get(key) is work:
             del self._works[key]
-
-
-async def drop(task: asyncio.Future[Any]) -> None:
-    """End a task that is of no more use, however it ends."""
-    task.cancel()
-    await asyncio.wait([task])
-    if not task.cancelled():
-        task.exception()

@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from nakagin.errors import Invalid
 from nakagin.spec.digest import Digest, parse_digest
 from nakagin.spec.domain import DEFAULT_DOMAIN, OFFICIAL, split_domain
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 DEFAULT_TAG = "latest"
 _LONGEST_NAME = 255
@@ -86,6 +90,16 @@ class Reference:
 
     def _suffix(self) -> str:
         return (f":{self.tag}" if self.tag else "") + (f"@{self.digest}" if self.digest else "")
+
+
+def shown_name(asked: str, tags: Sequence[str]) -> str:
+    """Under which of its names (as people write them) an image is shown: the one that was asked for, or the first; ""
+    where it has none."""
+    try:
+        meant = Reference.parse(asked).tagged().familiar()
+    except Invalid:  # an ID
+        meant = ""
+    return meant if meant in tags else next(iter(tags), "")
 
 
 def _invalid(text: str, hint: str) -> Invalid:

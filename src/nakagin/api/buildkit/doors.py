@@ -10,6 +10,7 @@ from weakref import WeakKeyDictionary
 from nakagin.api.streams import hijack
 from nakagin.containers.streams import Stream
 from nakagin.errors import Invalid
+from nakagin.tasks import drop
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -40,8 +41,7 @@ async def grpc(call: Call) -> web.StreamResponse:
     try:
         return await hijack(call, Stream(theirs, tty=True, detach_keys=b""))
     finally:
-        serving.cancel()
-        await asyncio.gather(serving, return_exceptions=True)
+        await drop(serving)
 
 
 async def _serve(sock: socket.socket, handler: Handler) -> None:
@@ -77,8 +77,7 @@ async def session(call: Call) -> web.StreamResponse:
         return await hijack(call, Stream(theirs, tty=True, detach_keys=b""))
     finally:
         control.session_ended(id)
-        serving.cancel()
-        await asyncio.gather(serving, return_exceptions=True)
+        await drop(serving)
 
 
 def _check(call: Call) -> None:

@@ -21,6 +21,7 @@ from nakagin.build.tree import Item
 from nakagin.errors import Damaged, Exhausted, Invalid
 from nakagin.storage.tarread import BLOCKDEV, CHARACTER, DIRECTORY, FIFO, FILE, SYMLINK, Entry
 from nakagin.storage.tree import clean
+from nakagin.tasks import drop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -253,8 +254,7 @@ async def send(call: Call, tree: Tree, top: Item) -> None:
                     )
         await told
     finally:
-        told.cancel()
-        await asyncio.gather(told, return_exceptions=True)
+        await drop(told)
 
 
 async def _send_file(call: Call, tree: Tree, item: Item, id: int) -> None:

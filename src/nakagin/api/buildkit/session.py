@@ -18,6 +18,7 @@ from nakagin.errors import NotFound
 from nakagin.registry.credentials import ANONYMOUS, Credentials
 from nakagin.spec.domain import DEFAULT_DOMAIN
 from nakagin.storage.tarread import DIRECTORY, Entry
+from nakagin.tasks import drop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -135,8 +136,7 @@ class Session:
                 writer.write(Message(data).data(1))
                 await writer.drain()
         finally:
-            going.cancel()
-            await asyncio.gather(going, return_exceptions=True)
+            await drop(going)
             writer.close()
 
     async def deliver(self, kind: str, name: str, pieces: Iterator[bytes]) -> None:

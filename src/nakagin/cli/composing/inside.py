@@ -13,6 +13,7 @@ from nakagin.cli.listing import columns
 from nakagin.cli.quantities import human_duration, human_size
 from nakagin.cli.verbs import exec as executing
 from nakagin.errors import Invalid, NotFound
+from nakagin.spec.reference import shown_name
 
 
 def execute(compose: Compose) -> int:
@@ -76,7 +77,8 @@ def images(compose: Compose) -> int:
     rows = []
     for each in containers(compose, compose.arguments, all=True)[1]:
         document = compose.client.images.get(each.summary["ImageID"])
-        repository, _, tag = (next(iter(document.get("RepoTags") or []), "<none>:<none>")).rpartition(":")
+        name = shown_name(each.summary["Image"], document.get("RepoTags") or ()) or "<none>:<none>"
+        repository, _, tag = name.rpartition(":")
         rows.append(
             {
                 "ID": document["Id"],
