@@ -15,7 +15,7 @@ from nakagin.compose.hashes import network_hash, service_hash
 from nakagin.compose.loader import load
 from nakagin.compose.model import Project
 from nakagin.compose.mounts import copied_files
-from nakagin.compose.observe import Observed, Resource, State
+from nakagin.compose.observe import Image, Observed, Resource, State
 from nakagin.compose.plan import StartContainer
 from nakagin.compose.reconcile import Wish, plan_up
 from nakagin.compose.rolling import plan_rollback
@@ -95,7 +95,7 @@ def everything(shop: Project, *containers: Observed) -> State:
             each.name: Resource(each.name, each.name, {labels.PROJECT: shop.name, labels.VOLUME: key})
             for key, each in shop.volumes.items()
         },
-        images={each.image: f"sha256:{each.image}" for each in shop.services.values()},
+        images={(each.image, ""): Image(f"sha256:{each.image}") for each in shop.services.values()},
     )
 
 
@@ -479,13 +479,13 @@ services:
   d: {image: d}
 """
     shop = project(tmp_path, text)
-    names = ("a", "b", "c", "d")
-    state = State(images=dict.fromkeys(names, "sha256:x"), ages=dict.fromkeys(names, 130_000.0))
+    names = [(name, "") for name in "abcd"]
+    state = State(images=dict.fromkeys(names, Image("sha256:x", age=130_000.0)))
     assert lines(plan_images(shop, state, Supply())) == [
         "[1] image a pull pull_policy is daily, and it was pulled 36.1 hours ago",
         "[2] image c pull pull_policy is every_1d12h, and it was pulled 36.1 hours ago",
     ]
-    assert not plan_images(shop, State(images=state.images), Supply()).operations
+    assert not plan_images(shop, State(images=dict.fromkeys(names, Image("sha256:x"))), Supply()).operations
 
 
 def test_an_update_that_was_interrupted_is_finished(tmp_path: Path) -> None:
@@ -509,6 +509,35 @@ def test_an_update_that_was_interrupted_is_finished(tmp_path: Path) -> None:
         "[1] container shop-a-1 rename an update was interrupted",
         "[2] container shop-a-1 start it is created",
     ]
+
+
+def test_an_image_for_another_platform_counts_as_missing(tmp_path: Path) -> None:
+    text = """
+services:
+  a: {image: a, platform: linux/arm64}
+  b: {image: b, platform: linux/amd64}
+  c: {image: c}
+  d: {build: ., platform: linux/arm64}
+"""
+    shop = project(tmp_path, text)
+    built, here = f"{shop.name}-d", Image("sha256:x", "linux/amd64")
+    asked = [
+        ("a", "linux/arm64"),
+        ("b", "linux/amd64"),
+        ("c", ""),
+        ("c", "linux/386"),
+        (built, "linux/arm64"),
+    ]
+    state = State(images=dict.fromkeys(asked, here))
+    assert lines(plan_images(shop, state, Supply())) == [
+        "[1] image a pull the image is for linux/amd64, not for linux/arm64",
+        f"[2] image {built} build the image is for linux/amd64, not for linux/arm64",
+    ]
+    with pytest.raises(NotFound, match="no such image for linux/arm64: a"):
+        plan_images(shop, state, Supply(pull="never"))
+    everywhere = replace(shop, environment={"DOCKER_DEFAULT_PLATFORM": "linux/386"})
+    pulled = [line.split()[2] for line in lines(plan_images(everywhere, state, Supply()))]
+    assert pulled == ["a", "c", built], "b says its own"
 
 
 def test_an_image_that_can_be_built_is_looked_for_first(tmp_path: Path) -> None:

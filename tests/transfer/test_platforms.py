@@ -154,3 +154,35 @@ def test_an_attestation_and_an_index_inside(
     for data in (inner, image.manifest, proof.manifest):
         assert peer.manifest(path, digest_of(data)) == data
     engine.docker("rmi", name)
+
+
+def test_compose_fetches_the_platform_that_a_service_asks_for(
+    engine: ScratchEngine, faulty_registry: FaultyRegistry, tmp_path: Path
+) -> None:
+    source = Source(faulty_registry, "amd64", "arm64", "s390x")
+    pull(engine, source, "amd64")
+    home = tmp_path / unique("compose").rpartition("/")[2]
+    home.mkdir()
+    (home / "compose.yaml").write_text(
+        f"services:\n  own: {{image: '{source.name}', platform: linux/arm64}}\n  any: {{image: '{source.name}'}}\n"
+    )
+
+    def compose(*words: str) -> str:
+        done = engine.nakagin("compose", "--project-directory", str(home), *words)
+        return done.stdout + done.stderr
+
+    def made_for(service: str) -> str:
+        (container,) = compose("ps", "-aq", service).split()
+        image = engine.docker("inspect", "-f", "{{.Image}}", container).stdout.strip()
+        return str(json.loads(engine.nakagin("image", "inspect", image).stdout)[0]["Architecture"])
+
+    try:
+        assert "the image is for linux/amd64, not for linux/arm64" in compose("up", "--plan")
+        compose("create")
+        assert (made_for("own"), made_for("any")) == ("arm64", "amd64")
+        assert "pull" not in compose("up", "--plan", "--no-start"), "both are here now"
+        (home / ".env").write_text("DOCKER_DEFAULT_PLATFORM=linux/s390x\n")
+        compose("create", "--force-recreate")
+        assert (made_for("own"), made_for("any")) == ("arm64", "s390x")
+    finally:
+        compose("down", "-t", "0")

@@ -345,8 +345,8 @@ class Execution(Struct):
         from nakagin.compose.copying import copy_files
 
         service: Service = action.settings
-        image = self.state.images.get(labels.image_name(self.project, action.service, service), "")
-        known = Known(self._container_of, image, dict(action.inherited))
+        image = self.state.image(self.project, action.service, service)
+        known = Known(self._container_of, image.id if image else "", dict(action.inherited))
         body = container_body(self.project, action.service, service, action.number, known, action.oneoff)
         if contents := contents_hash(self.project, service):
             body["Labels"][labels.CONTENTS] = contents
@@ -355,7 +355,7 @@ class Execution(Struct):
         if action.replaces:
             body["Labels"][labels.REPLACE] = action.replaces
         container, _ = self.client.containers.create_from(
-            body, name=action.passing_name or action.name, platform=service.platform or None
+            body, name=action.passing_name or action.name, platform=self.project.platform_of(service) or None
         )
         self.ids[(action.service, action.number)] = container.reference
         if action.oneoff is None:

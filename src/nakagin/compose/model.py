@@ -245,6 +245,10 @@ class Project(Struct, frozen=True, kw_only=True):
         """Those of all profiles, and those that were not chosen."""
         return {**self.disabled, **self.services}
 
+    def platform_of(self, service: Service) -> str:
+        """What a service's image runs on: its own word, or DOCKER_DEFAULT_PLATFORM of its environment; "" is any."""
+        return service.platform or self.environment.get("DOCKER_DEFAULT_PLATFORM", "")
+
     def document(self) -> dict[str, object]:
         """The project as Compose's JSON has it."""
         # What is said by label files stands in the labels already.

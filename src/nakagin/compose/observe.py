@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from nakagin.client import Client
-    from nakagin.compose.model import Project
+    from nakagin.compose.model import Project, Service
 
     Document = dict[str, Any]
 
@@ -65,25 +65,39 @@ class Resource:
         self.labels = labels
 
 
+class Image:
+    """An image that is here: its id, what it runs on, and how many seconds ago it got its name (0: nobody knows)."""
+
+    __slots__ = ("age", "id", "platform")
+
+    def __init__(self, id: str, platform: str = "", age: float = 0.0) -> None:
+        self.id = id
+        self.platform = platform
+        self.age = age
+
+
 class State:
-    """What there is. `images`: reference → id, "" where it is missing; `ages`: reference → seconds since then.
+    """What there is. `images`: those that are here, by reference and the platform that was asked for ("" is any).
 
     `keeps_time` is false of an engine that starts nothing on a schedule.
     """
 
-    __slots__ = ("ages", "containers", "images", "keeps_time", "networks", "volumes")
+    __slots__ = ("containers", "images", "keeps_time", "networks", "volumes")
 
     def __init__(
         self, *, containers: list[Observed] | None = None, networks: dict[str, Resource] | None = None,
-        volumes: dict[str, Resource] | None = None, images: dict[str, str] | None = None,
-        ages: dict[str, float] | None = None, keeps_time: bool = True,
+        volumes: dict[str, Resource] | None = None, images: dict[tuple[str, str], Image] | None = None,
+        keeps_time: bool = True,
     ) -> None:  # fmt: skip
         self.containers = containers or []
         self.networks = networks or {}
         self.volumes = volumes or {}
         self.images = images or {}
-        self.ages = ages or {}
         self.keeps_time = keeps_time
+
+    def image(self, project: Project, name: str, service: Service) -> Image | None:
+        """The image of a service, if one of its name is here; it may be for another platform than was asked for."""
+        return self.images.get((image_name(project, name, service), project.platform_of(service)))
 
     def of(self, service: str) -> list[Observed]:
         """The containers of a service, by number; no one-off ones."""
@@ -110,21 +124,29 @@ def observe_images(client: Client, project: Project, state: State) -> None:
     """Look (again) for the images that the services name."""
     from nakagin.compose.select import build_order
 
-    seen: set[str] = set()
+    seen: set[tuple[str, str]] = set()
     for name in build_order(project, list(project.services)):
         service = project.every_service[name]
-        reference = image_name(project, name, service)
-        if service.provider is not None or reference in seen:
+        key = image_name(project, name, service), project.platform_of(service)
+        if service.provider is not None or key in seen:
             continue
-        seen.add(reference)
+        seen.add(key)
+        state.images.pop(key, None)
+        if (found := _image(client, *key)) is not None:
+            words = (found.get("Os"), found.get("Architecture"), found.get("Variant"))
+            tagged = (found.get("Metadata") or {}).get("LastTagTime")
+            age = _age(str(tagged)) if tagged else 0.0
+            state.images[key] = Image(str(found["Id"]), "/".join(filter(None, words)), age)
+
+
+def _image(client: Client, reference: str, platform: str) -> Document | None:
+    """The one for the platform that is asked for, if it is there; or whatever else the name stands for."""
+    for asked in dict.fromkeys((platform, "")):
         try:
-            found = client.images.get(reference)
+            return client.images.get(reference, platform=asked or None)
         except NotFound:
-            state.images[reference] = ""
             continue
-        state.images[reference] = str(found["Id"])
-        if tagged := (found.get("Metadata") or {}).get("LastTagTime"):
-            state.ages[reference] = _age(str(tagged))
+    return None
 
 
 def is_ours(client: Client) -> bool:

@@ -10,7 +10,7 @@ from msgspec import Struct
 from nakagin.compose import labels
 from nakagin.compose.ending import plan_end, removal
 from nakagin.compose.hashes import content_hash, network_hash, service_hash
-from nakagin.compose.labels import container_name, image_name
+from nakagin.compose.labels import container_name
 from nakagin.compose.model import Project, Service
 from nakagin.compose.mounts import copied_files
 from nakagin.compose.observe import Observed, State
@@ -265,8 +265,8 @@ class _Reconciliation:
             return f"it refers to a container of {shared}, which is made anew"
         if found.labels.get(labels.CONFIG_HASH) != service_hash(with_ids(service, self._container_of)):
             return "its configuration changed"
-        image = self._state.images.get(image_name(self._project, name, service), "")
-        if image and found.labels.get(labels.IMAGE, image) != image:
+        image = self._state.image(self._project, name, service)
+        if image is not None and found.labels.get(labels.IMAGE, image.id) != image.id:
             return "its image changed"
         contents = contents_hash(self._project, service)
         if found.labels.get(labels.CONTENTS, contents) != contents:  # what Compose made does not say

@@ -9,13 +9,12 @@ from msgspec import Struct
 
 from nakagin.compose.labels import image_name
 from nakagin.compose.model import Project, Service
-from nakagin.compose.observe import State
+from nakagin.compose.observe import Image, State
 from nakagin.compose.plan import BuildImage, FetchModels, Plan, PullImage, RunProvider
 from nakagin.compose.reconcile import ordered
 from nakagin.compose.select import build_order
 from nakagin.errors import NotFound
 
-_MISSING = "the image is not there"
 _SPAN = re.compile(r"(\d+)([wdhms])")
 _SECONDS = {"w": 7 * 86400, "d": 86400, "h": 3600, "m": 60, "s": 1}
 
@@ -31,16 +30,17 @@ class Supply(Struct, frozen=True):
 def plan_images(project: Project, state: State, supply: Supply) -> Plan:
     """What to build, pull and have provided, all at once but for what needs another. Raises NotFound, Invalid."""
     plan = Plan()
-    ready: dict[str, int] = {}
+    ready: dict[tuple[str, str], int] = {}
     every = project.every_service
     for name in build_order(project, list(project.services)):
         service = every[name]
-        image = image_name(project, name, service)
-        if service.provider is not None or image in ready:
+        key = _key(project, name, service)
+        if service.provider is not None or key in ready:
             continue
-        others = [image_name(project, other, every[other]) for other in service.built_from]
+        others = [_key(project, other, every[other]) for other in service.built_from]
         after = [ready[other] for other in others if other in ready]
-        ready.update(_supply(plan, name, service, image, state, supply, after))
+        if (number := _supply(plan, name, service, key, state.images.get(key), supply, after)) is not None:
+            ready[key] = number
     _provide(plan, project)
     return plan
 
@@ -72,37 +72,58 @@ def _provide(plan: Plan, project: Project) -> None:
         plan.add(FetchModels(tuple(project.models)), "services use them")
 
 
+def _key(project: Project, name: str, service: Service) -> tuple[str, str]:
+    return image_name(project, name, service), project.platform_of(service)
+
+
+def _lack(here: Image | None, wanted: str) -> str:
+    """Why an image is missing, "" where it is not; one for another platform than the wanted one is."""
+    if here is None:
+        return "the image is not there"
+    if here.platform and wanted:
+        from nakagin.spec.platform import Platform
+
+        has, asked = Platform.parse(here.platform), Platform.parse(wanted)
+        alike = (has.os, has.architecture) == (asked.os, asked.architecture)
+        if not alike or has.variant not in ("", asked.variant):
+            return f"the image is for {has}, not for {asked}"
+    return ""
+
+
 def _supply(
-    plan: Plan, name: str, service: Service, image: str, state: State, supply: Supply, after: list[int]
-) -> dict[str, int]:
-    there = bool(state.images.get(image))
+    plan: Plan,
+    name: str,
+    service: Service,
+    key: tuple[str, str],
+    here: Image | None,
+    supply: Supply,
+    after: list[int],
+) -> int | None:
+    """The number of the operation after which the image is there; None where nothing is to do."""
+    image, platform = key
+    lack = _lack(here, platform)
     policy = supply.pull or service.pull_policy or "missing"
     if service.build is not None and not supply.no_build:
-        cause = (
-            "--build was given"
-            if supply.build
-            else "pull_policy is build"
-            if policy == "build"
-            else ""
-            if there
-            else _MISSING
-        )
-        if cause == _MISSING and service.image and policy != "never":
-            action = PullImage(image, name, service.platform, or_build=True)
-            return {image: plan.add(action, f"{cause}; it is built where nobody has it", after)}
-        return {image: plan.add(BuildImage(image, name), cause, after)} if cause else {}
+        asked = "--build was given" if supply.build else "pull_policy is build" if policy == "build" else ""
+        if lack and not asked and service.image and policy != "never":
+            action = PullImage(image, name, platform, or_build=True)
+            return plan.add(action, f"{lack}; it is built where nobody has it", after)
+        cause = asked or lack
+        return plan.add(BuildImage(image, name), cause, after) if cause else None
     if policy == "always":
         cause = "--pull always was given" if supply.pull else "pull_policy is always"
-        return {image: plan.add(PullImage(image, name, service.platform), cause)}
-    if there:
-        patience = refresh_after(policy)
-        if patience is None or state.ages.get(image, 0.0) < patience:
-            return {}
-        cause = f"pull_policy is {policy}, and it was pulled {state.ages[image] / 3600:.1f} hours ago"
-        return {image: plan.add(PullImage(image, name, service.platform), cause)}
-    if policy == "never":
-        raise NotFound(f"no such image: {image}", hint="its pull_policy is never: pull or build it by hand")
-    return {image: plan.add(PullImage(image, name, service.platform), _MISSING)}
+        return plan.add(PullImage(image, name, platform), cause)
+    if here is None or lack:
+        if policy == "never":
+            wrong = f" for {platform}" if here else ""
+            hint = "its pull_policy is never: pull or build it by hand"
+            raise NotFound(f"no such image{wrong}: {image}", hint=hint)
+        return plan.add(PullImage(image, name, platform), lack)
+    patience = refresh_after(policy)
+    if patience is None or here.age < patience:
+        return None
+    cause = f"pull_policy is {policy}, and it was pulled {here.age / 3600:.1f} hours ago"
+    return plan.add(PullImage(image, name, platform), cause)
 
 
 def refresh_after(policy: str) -> float | None:

@@ -126,6 +126,8 @@ def _resources(plan: Plan, project: Project, state: State, ending: Ending, gone:
                 plan.add(RemoveVolume(volume.name), "-v was given", gone)
     if ending.images:
         for name, service in project.services.items():
-            image = image_name(project, name, service)
-            if state.images.get(image) and (ending.images == "all" or not service.image):
-                plan.add(RemoveImage(image), f"--rmi {ending.images} was given", gone)
+            here = state.image(project, name, service) is not None
+            if here and (ending.images == "all" or not service.image):
+                plan.add(
+                    RemoveImage(image_name(project, name, service)), f"--rmi {ending.images} was given", gone
+                )

@@ -81,7 +81,7 @@ def build_words(project: Project, name: str, service: Service, folder: str) -> l
         words += ["--build-context", f"{key}={_context(project, where)}"]
     for host in build.extra_hosts:
         words += ["--add-host", host.replace("=", ":", 1)]
-    words += _plain(build, service)
+    words += _plain(build, project.platform_of(service))
     for reference in build.secrets:
         secret = project.secrets[reference.source]
         source = f"src={secret.file}" if secret.file else f"env={secret.environment}"
@@ -102,7 +102,7 @@ def _context(project: Project, where: str) -> str:
     return where
 
 
-def _plain(build: Build, service: Service) -> list[str]:
+def _plain(build: Build, platform: str) -> list[str]:
     words: list[str] = []
     for flag, value in (
         ("--target", build.target),
@@ -118,7 +118,7 @@ def _plain(build: Build, service: Service) -> list[str]:
         ("--cache-to", build.cache_to),
         ("--ssh", build.ssh),
         ("--allow", build.entitlements),
-        ("--platform", [service.platform] if service.platform else build.platforms),
+        ("--platform", [platform] if platform else build.platforms),
     ):
         for each in values:
             words += [flag, each]

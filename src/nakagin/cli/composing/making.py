@@ -120,14 +120,17 @@ def _each(
 ) -> int:
     """A command on the image of each service, each image once; the exit code of the first that failed."""
     code = 0
-    images = dict.fromkeys(image_name(project, name, project.every_service[name]) for name in services)
-    for image in images:
+    images: dict[str, str] = {}
+    for name in services:
+        service = project.every_service[name]
+        images.setdefault(image_name(project, name, service), project.platform_of(service))
+    for image, platform in images.items():
         if only_said(compose, f"{verb} {image}"):
             continue
         try:
-            failed = _run(
-                compose, command, verb, [*(["--quiet"] if compose.options.on("quiet") else []), image]
-            )
+            words = ["--quiet"] if compose.options.on("quiet") else []
+            words += ["--platform", platform] if platform and verb == "pull" else []
+            failed = _run(compose, command, verb, [*words, image])
         except NakaginError as error:
             if not ignore:
                 raise

@@ -107,7 +107,7 @@ def _replica(call: Call) -> Replica:
         folder=folder,
         files=listing(folder, _left_out(folder, _needed(call, project))),
         # What is not here each host pulls or builds by itself: it has the code.
-        images=[name for name, identity in state.images.items() if identity],
+        images=list(dict.fromkeys(name for name, _ in state.images)),
         words=words,
     )
 
