@@ -18,9 +18,9 @@ def docker_run(engine: ScratchEngine, network: str) -> None:
     _run(engine, engine.docker_argv("run", "--rm", "--network", network, "busybox", "true"))
 
 
-def docker_alone(engine: ScratchEngine) -> None:
-    """`docker --version`, which asks no engine: what of every `docker …` is the client's own start."""
-    _run(engine, engine.docker_argv("--version"))
+def docker_alone(engine: ScratchEngine, host: str) -> None:
+    """`docker run --rm IMG true` with an engine that does nothing, at `host`."""
+    _run(engine, engine.docker_argv("-H", host, "run", "--rm", "--network", "none", "busybox", "true"))
 
 
 def docker_exec(engine: ScratchEngine, name: str) -> None:

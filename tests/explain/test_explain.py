@@ -61,7 +61,7 @@ def test_a_living_container_is_as_the_kernel_has_it(engine: ScratchEngine, name:
     assert Path(f"/proc/{found['Monitor']}/comm").exists()
     mounts = {each["Target"]: each for each in found["Mounts"]}
     space = os.statvfs("/usr/share")
-    assert mounts["/s"]["Root"] == "/usr/share"
+    assert mounts["/s"]["Root"].endswith("/usr/share")  # / itself may be a folder of its disk
     assert mounts["/s"]["Size"] == space.f_blocks * space.f_frsize
     assert mounts["/dev/shm"]["Size"] == 64 * 1024**2
     assert mounts["/etc/hostname"]["Size"] == len(os.uname().nodename) + 1  # --uts host

@@ -187,6 +187,7 @@ def test_several_platforms_under_one_name(engine: ScratchEngine, saved: Path, tm
     engine.docker("rmi", "multi:1")
 
 
+@pytest.mark.docker(28)
 def test_a_container_of_the_platform_that_was_asked_for(
     engine: ScratchEngine, saved: Path, name: str, tmp_path: Path
 ) -> None:

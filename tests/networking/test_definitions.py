@@ -223,6 +223,7 @@ def test_taken_names_subnets_and_bridges_say_by_whom(net: NetworkedEngine, netwo
     net.docker("network", "rm", "near")
 
 
+@pytest.mark.docker(28)
 def test_families_by_option(net: NetworkedEngine, network: Make) -> None:
     """As --default-network-opt gives them; what the request says itself wins, and the option is not shown then."""
     options = ("-o", "com.docker.network.enable_ipv6=true", "-o", "com.docker.network.enable_ipv4=0")
