@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import glob
 import inspect
 import os
 import secrets
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 
 import pytest
@@ -23,6 +24,9 @@ settings.register_profile(
 )
 settings.register_profile("exploring", settings.get_profile("shared"), derandomize=False)
 settings.load_profile("shared")
+
+
+_GROUPS = pytest.StashKey[frozenset[str]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -53,6 +57,28 @@ def pytest_configure(config: pytest.Config) -> None:
             signal.signal(number, usual)
     if config.getoption("--fuzz-rounds") > 1:
         settings.load_profile("exploring")
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """See pytest_sessionfinish."""
+    session.config.stash[_GROUPS] = frozenset(_runtime_groups())
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Containers without a cgroupsPath have one parent for all, which the runtime (as runc) leaves behind.
+
+    It goes with the last of the workers' processes that may use it, if it was not there before.
+    """
+    if hasattr(session.config, "workerinput"):
+        return
+    before = session.config.stash[_GROUPS]
+    for group in {*_runtime_groups()} - before:
+        with suppress(OSError):  # somebody else's containers have come into it
+            os.rmdir(group)
+
+
+def _runtime_groups() -> list[str]:
+    return glob.glob("/sys/fs/cgroup/nakagin") + glob.glob("/sys/fs/cgroup/*/nakagin")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

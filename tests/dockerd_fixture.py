@@ -30,7 +30,7 @@ class ScratchDockerd(ScratchEngine):
             dockerd,
             "--data-root", str(self.data_root), "--exec-root", str(self.exec_root), "-H", self.host,
             "--pidfile", str(self.root / "pid"), "--bridge", self.bridge,
-            "--cgroup-parent", self.cgroup_parent,
+            "--cgroup-parent", f"/{self.cgroup_parent}",  # else below the control group of whoever runs the tests
             "--iptables=false", "--ip6tables=false", *self.arguments,
         ]  # fmt: skip
 
