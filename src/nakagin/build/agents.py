@@ -33,9 +33,11 @@ async def agent_socket(
     try:
         yield path
     finally:
-        await drop(serving)
-        listener.close()
-        os.unlink(path)
+        try:
+            await drop(serving)
+        finally:
+            listener.close()
+            os.unlink(path)
 
 
 def _listen(folder: str, path: str, uid: int, gid: int, mode: int) -> socket.socket:

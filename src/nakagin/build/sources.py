@@ -65,8 +65,10 @@ class Sources:
 
     async def close(self) -> None:
         """End what is still being fetched, and let go of all files."""
-        await drop(*self._tasks.values())
-        await to_the_end(asyncio.to_thread(self._held.close))
+        try:
+            await drop(*self._tasks.values())
+        finally:
+            await to_the_end(asyncio.to_thread(self._held.close))
 
     async def _once(self, key: tuple[str, ...], make: Callable[[], Coroutine[Any, Any, T]]) -> T:
         task: asyncio.Task[T] | None = self._tasks.get(key)

@@ -76,8 +76,10 @@ class Step:
             await reading
             return (await ended).exit_code
         finally:
-            await drop(reading, ended)
-            stream.socket.close()
+            try:
+                await drop(reading, ended)
+            finally:
+                stream.socket.close()
 
     async def _begun(self) -> None:
         """Start it. A birth is not cut short: its monitor would go on without anybody who knows of it."""

@@ -123,8 +123,10 @@ class Arrivals:
             await self._below(place)
             await self._complete(work, blob, arriving, place)
         finally:
-            await drop(fetched)
-            await to_the_end(asyncio.to_thread(arriving.abandon))
+            try:
+                await drop(fetched)
+            finally:
+                await to_the_end(asyncio.to_thread(arriving.abandon))
 
     async def _watch(self, blob: Descriptor, fetched: asyncio.Future[None], arriving: _Arriving) -> None:
         """Let the unpacker read what comes, as soon as there is a file that it comes into."""

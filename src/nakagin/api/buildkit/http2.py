@@ -19,6 +19,7 @@ from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes
 
 from nakagin.errors import Damaged, NakaginError, Unavailable
+from nakagin.tasks import to_the_end
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -178,10 +179,11 @@ class Connection:
             self._closed = True
             for call in list(self._calls.values()):
                 call.fail(Unavailable("the client has gone"))
-            await asyncio.gather(
-                *(call.task for call in self._calls.values() if call.task is not None), return_exceptions=True
-            )
-            self._writer.close()
+            calls = (call.task for call in self._calls.values() if call.task is not None)
+            try:
+                await to_the_end(asyncio.gather(*calls, return_exceptions=True))
+            finally:
+                self._writer.close()
 
     def _on(self, event: events.Event) -> None:
         match event:

@@ -136,8 +136,10 @@ class Session:
                 writer.write(Message(data).data(1))
                 await writer.drain()
         finally:
-            await drop(going)
-            writer.close()
+            try:
+                await drop(going)
+            finally:
+                writer.close()
 
     async def deliver(self, kind: str, name: str, pieces: Iterator[bytes]) -> None:
         if kind != "output" or _OUTPUT not in self._methods:
