@@ -3,23 +3,29 @@
 
 from __future__ import annotations
 
+import json
 import re
 import secrets
 from collections.abc import Iterator
 
 import pytest
 
+from nakagin.spec.digest import digest_of
 from tests.cli.conftest import docker, nakagin, needs_docker_28
 from tests.engine_fixture import ScratchEngine, forget_nameless
+from tests.storage.tars import member, tar
 
 pytestmark = [pytest.mark.root, needs_docker_28]
 
 
 @pytest.fixture(scope="module")
-def web(engine: ScratchEngine) -> Iterator[str]:
-    """A container with ports, mounts and labels, and some output."""
+def web(engine: ScratchEngine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A container with ports, mounts and labels, and some output; NAME-timeless is an image that knows no time."""
     forget_nameless(engine)
     name = "w" + secrets.token_hex(4)
+    archive = tmp_path_factory.mktemp("shape") / "timeless.tar"
+    archive.write_bytes(timeless(f"{name}-timeless:1"))
+    engine.docker("load", "-i", str(archive))
     flags = [
         "--init",
         "-l",
@@ -42,6 +48,25 @@ def web(engine: ScratchEngine) -> Iterator[str]:
     yield name
     nakagin(engine.host, "rm", "-f", name)
     nakagin(engine.host, "volume", "rm", name)
+    engine.docker("rmi", f"{name}-timeless:1")
+
+
+def timeless(name: str) -> bytes:
+    """An archive of an image whose config and history have no `created`."""
+    layer = tar(member("file", name.encode()))
+    diff_ids = {"type": "layers", "diff_ids": [digest_of(layer)]}
+    config = {
+        "architecture": "amd64",
+        "os": "linux",
+        "config": {},
+        "rootfs": diff_ids,
+        "history": [{"created_by": "x"}],
+    }
+    manifest = [{"Config": "config.json", "RepoTags": [name], "Layers": ["layer.tar"]}]
+    return tar(
+        member("config.json", json.dumps(config).encode()), member("layer.tar", layer),
+        member("manifest.json", json.dumps(manifest).encode()),
+    )  # fmt: skip
 
 
 SAME = [
@@ -57,7 +82,8 @@ SAME = [
     "logs -n 1 {web}", "top {web}", "top {web} -o pid,comm", "exec {web} ls /", "exec {web} sh -c exit\u00a04",
     "stats --no-stream --format {{.Name}}|{{.PIDs}} {web}", "network ls", "network ls --format json",
     "network inspect none", "volume ls", "volume ls --format {{.Name}}|{{.Driver}}|{{.Scope}}", "volume inspect {web}",
-    "system df", "wait nope", "stop nope", "rm nope", "rm {web}", "kill -s NOPE {web}", "rename {web}", "start nope",
+    "system df", "system df -v", "history {web}-timeless:1", "history {web}-timeless:1 --format json", "history -H=false {web}-timeless:1",
+    "wait nope", "stop nope", "rm nope", "rm {web}", "kill -s NOPE {web}", "rename {web}", "start nope",
     "pause nope", "cp nope:/x /tmp/never", "cp a b", "tag nope x", "rmi nope", "load -i /nope", "volume rm nope", "save nope",
     "run --rm --network none busybox sh -c exit\u00a03", "run --rm --network none busybox nope",
     "run --rm --network none busybox /etc", "run -it busybox true", "update {web}", "attach nope", "version -f {{.Server.Version}}/{{.Server.APIVersion}}/{{.Server.Os}}",

@@ -108,10 +108,16 @@ def ellipsis(text: str, width: int) -> str:
     return text if len(text) <= width else text[: width - 1] + "…"
 
 
+#: Seconds since 1970 of Go's zero time, which engines give for "never".
+NEVER = -62135596800
+
+
 def timestamp(seconds: int) -> str:
     """Go's time.String of a point in time: "2026-11-22 17:06:15 +0000 UTC"."""
     import time
 
+    if seconds <= NEVER:
+        return "0001-01-01 00:00:00 +0000 UTC"
     moment = time.localtime(seconds)
     return time.strftime("%Y-%m-%d %H:%M:%S %z ", moment) + (moment.tm_zone or "UTC")
 

@@ -122,7 +122,12 @@ def _image_line(summary: Document) -> tuple[str, ...]:
     unique = human_size((summary.get("Size") or 0) - shared, 4)
     names = ("Repository", "Tag", "ID", "CreatedSince", "Size")
     row = next(images.rows_of(summary, whole=False, digests=False, asked=False))
-    return (*(str(row[name]) for name in names), human_size(shared, 4), unique, str(row["Containers"]))
+    return (
+        *(str(row[name]) or "N/A" for name in names),
+        human_size(shared, 4),
+        unique,
+        str(row["Containers"]),
+    )
 
 
 def _container_line(summary: Document) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ import time
 from nakagin.cli.command import Call, Command, complain, say
 from nakagin.cli.door import explain
 from nakagin.cli.flags import Flag
-from nakagin.cli.listing import ellipsis, filters, short_id, show, timestamp
+from nakagin.cli.listing import NEVER, ellipsis, filters, short_id, show, timestamp
 from nakagin.cli.quantities import human_duration, human_size
 from nakagin.errors import Invalid, NakaginError, NotFound
 
@@ -70,6 +70,8 @@ def ls(call: Call) -> int:
         return 0
     columns = ("Repository", "Tag", "Digest", "ID", "CreatedSince", "Size")
     shown = columns if options.on("digests") else tuple(name for name in columns if name != "Digest")
+    if options.text("format") in ("", "table"):
+        rows = [{**each, "CreatedSince": each["CreatedSince"] or "N/A"} for each in rows]
     show(rows, options.text("format"), shown, HEADERS)
     return 0
 
@@ -104,8 +106,8 @@ def rows_of(summary: Document, *, whole: bool, digests: bool, asked: bool) -> It
     size = human_size(summary.get("Size") or 0)
     row = {
         "ID": identity if whole else short_id(identity),
-        "CreatedSince": f"{human_duration(time.time() - created)} ago" if created > 0 else "N/A",
-        "CreatedAt": timestamp(created) if created > 0 else "",
+        "CreatedSince": f"{human_duration(time.time() - created)} ago" if created > NEVER else "",
+        "CreatedAt": timestamp(created),
         "Size": size,
         "VirtualSize": human_size(summary.get("Size") or 0, 4),
         "SharedSize": _known(summary.get("SharedSize", -1)),
@@ -184,8 +186,12 @@ def history(call: Call) -> int:
 def _layer(entry: Document, *, whole: bool, human: bool) -> Document:
     identity, created = str(entry.get("Id") or "<missing>"), int(entry.get("Created") or 0)
     by = str(entry.get("CreatedBy") or "").replace("\t", " ")
-    moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(created))
-    since = f"{human_duration(time.time() - created)} ago" if created > 0 else "N/A"
+    moment = (
+        time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(created))
+        if created > NEVER
+        else "0001-01-01T00:00:00Z"
+    )
+    since = f"{human_duration(time.time() - created)} ago" if created > NEVER else "N/A"
     return {
         "ID": identity if whole or identity == "<missing>" else short_id(identity),
         "CreatedSince": since,
