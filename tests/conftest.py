@@ -163,10 +163,12 @@ def api(engine: ScratchEngine) -> DockerClient:
 
 @pytest.fixture
 def name(request: pytest.FixtureRequest) -> Iterator[str]:
-    """A container name that no other test has; the container is removed afterwards."""
+    """A container name that no other test has; all containers whose names begin with it are removed afterwards."""
     chosen = f"c{secrets.token_hex(4)}"
     yield chosen
     for fixture in ("own_engine", "engine"):
         if fixture in request.fixturenames:
-            request.getfixturevalue(fixture).docker("rm", "-f", "-v", chosen, check=None)
+            docker = request.getfixturevalue(fixture).docker
+            if left := docker("ps", "-aq", "--filter", f"name=^{chosen}", check=None).stdout.split():
+                docker("rm", "-f", "-v", *left, check=None)
             return

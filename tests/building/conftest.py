@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import io
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from docker import DockerClient
 from docker.errors import BuildError, ImageNotFound
 from docker.models.images import Image
+from tests.engine_fixture import ScratchEngine, await_until
 from tests.storage.tars import member, symlink, tar
 
 
@@ -32,6 +34,39 @@ class Outcome:
         assert self.image is not None, self.error + self.text
         found: dict[str, Any] = self.image.attrs["Config"]
         return found
+
+
+class Rest:
+    """What builds have on an engine for their time: containers of steps, temporary files. What came since a moment."""
+
+    def __init__(self, engine: ScratchEngine) -> None:
+        self._places = (
+            engine.data_root / "tmp",
+            engine.data_root / "containers",
+            engine.exec_root / "containers",
+        )
+        self._before = self._here()
+
+    def _here(self) -> set[Path]:
+        return {path for place in self._places if place.is_dir() for path in place.iterdir()}
+
+    def new(self) -> set[Path]:
+        return self._here() - self._before
+
+    def temporary(self) -> int:
+        """How many new files and folders are in tmp."""
+        return sum(path.parent == self._places[0] for path in self.new())
+
+    def await_gone(self, seconds: float = 20) -> None:
+        with suppress(AssertionError):
+            await_until(lambda: not self.new(), "everything to go", seconds)
+        assert self.new() == set()
+
+
+@pytest.fixture
+def rest(engine: ScratchEngine) -> Rest:
+    """Since the beginning of the test; what others left is not the test's."""
+    return Rest(engine)
 
 
 class Site:

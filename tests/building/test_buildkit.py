@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from tests.building.agents import agent_with, make_key, with_ssh_add
+from tests.building.conftest import Rest
 from tests.engine_fixture import ScratchEngine, await_until
 from tests.registry.faulty import FaultyRegistry
 
@@ -230,7 +231,7 @@ services:
     project.engine.nakagin("rmi", "foldered")
 
 
-def test_a_build_that_is_given_up(project: Project) -> None:
+def test_a_build_that_is_given_up(project: Project, rest: Rest) -> None:
     project.write("services: {app: {image: given-up, build: .}}\n", "FROM busybox\nRUN sleep 9871.5\n")
 
     def running() -> bool:
@@ -252,5 +253,5 @@ def test_a_build_that_is_given_up(project: Project) -> None:
     finally:
         process.kill()
         process.wait()
-    await_until(lambda: not os.listdir(project.engine.data_root / "containers"), "its container to go")
+    rest.await_gone()
     await_until(lambda: not os.listdir(project.engine.data_root / "tmp"), "its files to go")

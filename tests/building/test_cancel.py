@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import select
 import signal
 import socket
@@ -16,6 +15,7 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
+from tests.building.conftest import Rest
 from tests.building.servers import Web
 from tests.engine_fixture import ScratchEngine, await_until
 from tests.registry.faulty import FaultyRegistry, Handler
@@ -23,13 +23,6 @@ from tests.registry.made import made
 from tests.storage.tars import member, tar
 
 pytestmark = pytest.mark.root
-
-
-def nothing_left(engine: ScratchEngine) -> bool:
-    """No container of a step, no temporary file, no process of one."""
-    temporary = engine.data_root / "tmp"
-    steps = engine.data_root / "containers"
-    return not os.listdir(temporary) and not os.listdir(steps)
 
 
 def _running(pattern: str) -> bool:
@@ -66,15 +59,15 @@ def building(
             process.stdout.close()
 
 
-def given_up(engine: ScratchEngine, process: subprocess.Popen[bytes]) -> None:
+def given_up(rest: Rest, process: subprocess.Popen[bytes]) -> None:
     """Ctrl-C: the command line ends, and nothing of the build stays."""
     process.send_signal(signal.SIGINT)
     assert process.wait(20) != 0
-    await_until(lambda: nothing_left(engine), "everything to go")
+    rest.await_gone()
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
-def test_in_a_step(engine: ScratchEngine, tmp_path: Path, how: signal.Signals) -> None:
+def test_in_a_step(engine: ScratchEngine, rest: Rest, tmp_path: Path, how: signal.Signals) -> None:
     mark = f"98{how.value}7.25"
     first = f"FROM busybox\nRUN echo kept-{how.value} > /kept\n"
     with building(engine, tmp_path, f"{first}RUN sleep {mark}\n") as process:
@@ -82,13 +75,13 @@ def test_in_a_step(engine: ScratchEngine, tmp_path: Path, how: signal.Signals) -
         process.send_signal(how)
         assert process.wait(20) != 0
         await_until(lambda: not _running(f"^sleep {mark}"), "the step to end")
-        await_until(lambda: nothing_left(engine), "everything to go")
+        rest.await_gone()
     (tmp_path / "Dockerfile").write_text(first)
     again = engine.nakagin("build", "--progress=plain", str(tmp_path))
     assert again.stderr.count("CACHED") == 1
 
 
-def test_while_a_file_is_fetched(engine: ScratchEngine, tmp_path: Path) -> None:
+def test_while_a_file_is_fetched(engine: ScratchEngine, rest: Rest, tmp_path: Path) -> None:
     web, asked, go_on = Web(), threading.Event(), threading.Event()
     web.files["/slow"] = b"x"
 
@@ -102,7 +95,7 @@ def test_while_a_file_is_fetched(engine: ScratchEngine, tmp_path: Path) -> None:
             assert asked.wait(20)
             process.send_signal(signal.SIGINT)
             process.wait(20)
-            await_until(lambda: nothing_left(engine), "everything to go")
+            rest.await_gone()
     finally:
         go_on.set()
         web.close()
@@ -141,7 +134,13 @@ class Stall:
     ],
 )  # fmt: skip
 def test_while_a_registry_is_waited_for(
-    engine: ScratchEngine, tmp_path: Path, method: str, words: str, line: str, options: tuple[str, ...]
+    engine: ScratchEngine,
+    rest: Rest,
+    tmp_path: Path,
+    method: str,
+    words: str,
+    line: str,
+    options: tuple[str, ...],
 ) -> None:
     with FaultyRegistry() as registry:
         registry.put("base", "1", made(tar(member("f", b"f"))))
@@ -149,23 +148,23 @@ def test_while_a_registry_is_waited_for(
         here = [each.format(host=registry.host) for each in options]
         with building(engine, tmp_path, line.format(host=registry.host), *here) as process:
             assert stall.asked.wait(20)
-            given_up(engine, process)
+            given_up(rest, process)
         if "--push" in options:
             engine.nakagin("rmi", "-f", here[1], check=None)
 
 
-def test_while_a_repository_is_fetched(engine: ScratchEngine, tmp_path: Path) -> None:
+def test_while_a_repository_is_fetched(engine: ScratchEngine, rest: Rest, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"git://127.0.0.1:{server.getsockname()[1]}/silent.git"
         with building(engine, tmp_path, f"FROM busybox\nADD {url} /x\n") as process:
             server.settimeout(20)
             connection, _ = server.accept()
             with connection:
-                given_up(engine, process)
+                given_up(rest, process)
                 await_until(lambda: not _running(f"git.*{url}"), "git to end")
 
 
-def test_while_a_cache_is_waited_for(engine: ScratchEngine, tmp_path: Path) -> None:
+def test_while_a_cache_is_waited_for(engine: ScratchEngine, rest: Rest, tmp_path: Path) -> None:
     """Two builds want a cache mount for themselves: the one that waits is given up, the other goes on."""
     mark = "9861.5"
     step = f"RUN --mount=type=cache,id=cancel-{engine.instance},target=/c,sharing=locked"
@@ -175,17 +174,17 @@ def test_while_a_cache_is_waited_for(engine: ScratchEngine, tmp_path: Path) -> N
     with building(engine, first, f"FROM busybox\n{step} sleep {mark}\n") as holder:
         await_until(lambda: _running(f"^sleep {mark}"), "the first to have the cache")
         with building(engine, second, f"FROM busybox\n{step} true\n") as waiter:
-            await_until(lambda: len(os.listdir(engine.data_root / "tmp")) == 2, "the second to wait")
+            await_until(lambda: rest.temporary() == 2, "the second to wait")
             waiter.send_signal(signal.SIGINT)
             assert waiter.wait(20) != 0
-            await_until(lambda: len(os.listdir(engine.data_root / "tmp")) == 1, "the second to go")
+            await_until(lambda: rest.temporary() == 1, "the second to go")
         assert _running(f"^sleep {mark}")
-        given_up(engine, holder)
+        given_up(rest, holder)
     (second / "Dockerfile").write_text(f"FROM busybox\n{step} true\n")
     engine.nakagin("build", str(second))
 
 
-def test_while_the_result_is_taken(engine: ScratchEngine, tmp_path: Path) -> None:
+def test_while_the_result_is_taken(engine: ScratchEngine, rest: Rest, tmp_path: Path) -> None:
     """Nobody reads what `-o -` writes."""
     text = "FROM scratch\nCOPY big /\n"
     with (tmp_path / "big").open("wb") as file:
@@ -193,11 +192,11 @@ def test_while_the_result_is_taken(engine: ScratchEngine, tmp_path: Path) -> Non
     with building(engine, tmp_path, text, "-o", "-", output=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdout.read(1), "it has begun"
-        given_up(engine, process)
+        given_up(rest, process)
 
 
 @pytest.mark.parametrize("kind", ["secret", "shell"])
-def test_while_the_client_is_asked(engine: ScratchEngine, kind: str) -> None:
+def test_while_the_client_is_asked(engine: ScratchEngine, rest: Rest, kind: str) -> None:
     """The connection ends where the client should answer: with a secret, or with its terminal."""
     connection = Raw(engine)
     step = "RUN --mount=type=secret,id=s true" if kind == "secret" else "RUN false"
@@ -217,11 +216,11 @@ def test_while_the_client_is_asked(engine: ScratchEngine, kind: str) -> None:
     assert said["aux"]["Kind"] == kind
     answer.close()
     connection.close()
-    await_until(lambda: nothing_left(engine), "everything to go")
+    rest.await_gone()
 
 
 @pytest.mark.parametrize("path", ["/build", "/nakagin/build"])
-def test_while_the_context_comes(engine: ScratchEngine, path: str) -> None:
+def test_while_the_context_comes(engine: ScratchEngine, rest: Rest, path: str) -> None:
     connection = Raw(engine)
     if path == "/build":
         connection.putrequest("POST", path)
@@ -237,11 +236,10 @@ def test_while_the_context_comes(engine: ScratchEngine, path: str) -> None:
         while json.loads(answer.readline()).get("id") != "nakagin.ask":
             continue
     connection.close()
-    await_until(lambda: nothing_left(engine), "everything to go")
-    assert engine.nakagin("ps", "-aq").stdout == ""
+    rest.await_gone()
 
 
-def test_at_any_moment(engine: ScratchEngine) -> None:
+def test_at_any_moment(engine: ScratchEngine, rest: Rest) -> None:
     """The connection ends a little later each time, whatever the build is about then."""
     steps = "RUN --mount=type=tmpfs,target=/t echo a > /a\nFROM busybox\nRUN true\nCOPY --from=a /a /\n"
     text = f"FROM busybox AS a\n{steps}"
@@ -251,11 +249,10 @@ def test_at_any_moment(engine: ScratchEngine) -> None:
         connection.request("POST", "/build?nocache=1", context, {"Content-Type": "application/x-tar"})
         select.select([], [], [], number * 0.008)
         connection.close()
-    await_until(lambda: nothing_left(engine), "everything to go")
-    assert engine.nakagin("ps", "-aq").stdout == ""
+    rest.await_gone()
 
 
-def test_by_its_id(engine: ScratchEngine) -> None:
+def test_by_its_id(engine: ScratchEngine, rest: Rest) -> None:
     """POST /build/cancel"""
     context = tar(member("Dockerfile", b"FROM busybox\nRUN sleep 9876.5\n"))
     with closing(Raw(engine)) as connection, closing(Raw(engine)) as other:
@@ -265,4 +262,4 @@ def test_by_its_id(engine: ScratchEngine) -> None:
         assert other.getresponse().status == 200
         said = connection.getresponse().read().decode()
         assert "the build was cancelled" in said
-        await_until(lambda: nothing_left(engine), "everything to go")
+        rest.await_gone()

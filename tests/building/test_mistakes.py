@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from docker.errors import APIError, BuildError
-from tests.building.conftest import Site
+from tests.building.conftest import Rest, Site
 from tests.conftest import close_clean
 from tests.engine_fixture import ScratchEngine, await_until
 from tests.storage.tars import member, symlink, tar
@@ -28,21 +28,13 @@ pytestmark = [
 
 @pytest.fixture(autouse=True)
 def nothing_left(request: pytest.FixtureRequest) -> Iterator[None]:
-    """No step's container, no temporary file of a build, but for what an earlier test is to be blamed for."""
+    """No step's container, no temporary file of a build."""
     if "small_engine" in request.fixturenames:
         yield
         return
-    engine: ScratchEngine = request.getfixturevalue("engine")
-    places = [engine.data_root / "tmp", engine.data_root / "containers", engine.exec_root / "containers"]
-
-    def here() -> set[Path]:
-        return {path for place in places if place.is_dir() for path in place.iterdir()}
-
-    before = here()
+    rest = Rest(request.getfixturevalue("engine"))
     yield
-    with suppress(AssertionError):
-        await_until(lambda: here() <= before, "temporary files of a build to go", 10)
-    assert here() <= before
+    rest.await_gone(10)
 
 
 def told(engine: ScratchEngine, folder: Path, dockerfile: str, *options: str) -> str:
@@ -238,7 +230,7 @@ def test_memory_that_runs_out(engine: ScratchEngine, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("phase", ["context", "run", "copy"])
-def test_ctrl_c(engine: ScratchEngine, tmp_path: Path, phase: str) -> None:
+def test_ctrl_c(engine: ScratchEngine, rest: Rest, tmp_path: Path, phase: str) -> None:
     """What was finished stays cached; what was under way is gone (see nothing_left)."""
     mark = tmp_path.name
     text = f"FROM busybox\nRUN echo {mark} > /kept\n"
@@ -262,7 +254,7 @@ def test_ctrl_c(engine: ScratchEngine, tmp_path: Path, phase: str) -> None:
     process.send_signal(signal.SIGINT)
     process.stdout.read()
     assert process.wait(30) in (130, -signal.SIGINT, 0 if phase != "run" else 130)
-    await_until(lambda: not engine.docker("ps", "-aq").stdout, "the step's container to go")
+    rest.await_gone()
     if phase == "context":
         return
     (tmp_path / "Dockerfile").write_text(f"FROM busybox\nRUN echo {mark} > /kept\n")

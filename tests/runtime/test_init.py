@@ -138,7 +138,8 @@ def test_cgroup_namespace_begins_at_its_own_group(box: Box) -> None:
     assert all(line.endswith(":/") for line in lines if "name=" not in line)
 
 
-def test_without_a_mount_namespace_it_is_a_chroot(box: Box) -> None:
+def test_without_a_mount_namespace_it_is_a_chroot(own_box: Box) -> None:
+    box = own_box
     box.linux["namespaces"] = [{"type": "pid"}]
     del box.config["hostname"]
     assert box.sh("ls /").split() == sorted(["bin", "proc", "sys", "dev", "etc", "tmp", "root", "srv"])

@@ -106,7 +106,7 @@ def verbose(usage: Document) -> str:
         "\nLocal Volumes space usage:\n\n",
         columns([("VOLUME NAME", "LINKS", "SIZE"), *map(_volume_line, usage.get("Volumes") or [])]),
         f"\nBuild cache usage: {rows(usage)[-1]['Size']}\n\n",
-        columns([_CACHE_HEAD, *map(_cache_line, usage.get("BuildCache") or [])]),
+        columns([_CACHE_HEAD, *map(_cache_line, sorted(usage.get("BuildCache") or [], key=_last_use))]),
     ]
     return "".join(parts)
 
@@ -142,6 +142,12 @@ def _volume_line(volume: Document) -> tuple[str, ...]:
     return str(volume["Name"]), str(links), human_size(size, 4)
 
 
+def _last_use(entry: Document) -> tuple[float, str]:
+    """As docker sorts them: what was never used comes first, what was used last is last."""
+    used = entry.get("LastUsedAt")
+    return _seconds(used) if used else 0.0, str(entry.get("ID"))
+
+
 def _cache_line(entry: Document) -> tuple[str, ...]:
     created, used = _since(entry.get("CreatedAt")), _since(entry.get("LastUsedAt"))
     id = str(entry.get("ID"))[:12] + ("*" if entry.get("InUse") else "")
@@ -150,11 +156,13 @@ def _cache_line(entry: Document) -> tuple[str, ...]:
 
 
 def _since(moment: str | None) -> str:
+    return f"{human_duration(time.time() - _seconds(moment))} ago" if moment else ""
+
+
+def _seconds(moment: str) -> float:
     from datetime import datetime
 
-    if not moment:
-        return ""
-    return f"{human_duration(time.time() - datetime.fromisoformat(moment).timestamp())} ago"
+    return datetime.fromisoformat(moment).timestamp()
 
 
 DF = Command(
