@@ -35,7 +35,6 @@ class Instant:
         for each in (self._server, self._ended):
             self._selector.register(each, selectors.EVENT_READ)
         self._attached: socket.socket | None = None
-        self._input_ended = False
         self._waiting: socket.socket | None = None
         self._thread = threading.Thread(target=self._serve)
 
@@ -71,9 +70,7 @@ class Instant:
         request = connection.recv(_PIECE)
         if not request:
             self._selector.unregister(connection)
-            if connection is self._attached:
-                self._input_ended = True
-            else:
+            if connection is not self._attached:  # that one has only closed its input
                 connection.close()
             return
         line = request.split(b"\r\n", 1)[0]
@@ -85,7 +82,7 @@ class Instant:
             length = b"Content-Length: %d\r\n\r\n" % len(_CREATED)
             connection.sendall(b"HTTP/1.1 201 Created\r\n" + _COMMON + length + _CREATED)
         elif b"/attach" in line:
-            self._attached, self._input_ended = connection, False
+            self._attached = connection
             upgrade = b"HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n"
             connection.sendall(upgrade + b"Content-Type: application/vnd.docker.raw-stream\r\n\r\n")
         elif b"/wait" in line:
@@ -95,7 +92,7 @@ class Instant:
             connection.sendall(b"HTTP/1.1 204 No Content\r\n" + _COMMON + b"\r\n")
             assert self._attached is not None
             assert self._waiting is not None
-            if not self._input_ended:
+            if self._attached in self._selector.get_map():
                 self._selector.unregister(self._attached)
             self._attached.close()
             self._waiting.sendall(b"%x\r\n%s\r\n0\r\n\r\n" % (len(_ENDED), _ENDED))

@@ -63,27 +63,35 @@ def rows(engines: dict[str, ScratchEngine], folder: str, rounds: int) -> list[Ro
         peer: theirs if peer != "nakagin" else each.nakagin_argv("compose") for peer, each in engines.items()
     }
     same = dict.fromkeys(engines, theirs)
-    found: list[Row] = []
-    for title, argv, interval, target in (
-        ("compose", clients, 200, 1 / 4), ("compose", clients, 500, None), ("docker compose", same, 500, None),
-    ):  # fmt: skip
-        up: dict[str, list[float]] = {peer: [] for peer in engines}
-        down: dict[str, list[float]] = {peer: [] for peer in engines}
-        stacks = {peer: Stack(each, folder, 10, argv[peer], interval) for peer, each in engines.items()}
-        for turn in range(rounds + 1):
-            for peer, stack in stacks.items():
-                began = time.perf_counter()
-                stack("up", "-d", "--wait")
-                healthy = time.perf_counter()
-                stack("down", "-v")
-                if turn:
-                    up[peer].append((healthy - began) * 1000)
-                    down[peer].append((time.perf_counter() - healthy) * 1000)
-        found.append(Row(f"{title} up -d, 10 healthy, looks every {interval} ms", "ms", up, target=target))
-        if interval == 500:
-            ends = 1 / 4 if title == "compose" else None
-            found.append(Row(f"{title} down -v, 10 services", "ms", down, target=ends))
+    up, down = _measured(engines, folder, clients, 200, rounds)
+    found = [
+        Row("compose up -d, 10 healthy, looks every 200 ms", "ms", up, target=1 / 4),
+        Row("compose down -v, 10 services", "ms", down, target=1 / 4),
+    ]
+    for title, argv in (("compose", clients), ("docker compose", same)):
+        up, down = _measured(engines, folder, argv, 500, rounds)
+        found.append(Row(f"{title} up -d, 10 healthy, looks every 500 ms", "ms", up))
+    found.append(Row("docker compose down -v, 10 services", "ms", down))
     return found + _listing(engines, folder, clients, rounds)
+
+
+def _measured(
+    engines: dict[str, ScratchEngine], folder: str, argv: dict[str, list[str]], interval: int, rounds: int
+) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
+    """The times of `up` and of `down` of ten services, by engine; the first round of each does not count."""
+    up: dict[str, list[float]] = {peer: [] for peer in engines}
+    down: dict[str, list[float]] = {peer: [] for peer in engines}
+    stacks = {peer: Stack(each, folder, 10, argv[peer], interval) for peer, each in engines.items()}
+    for turn in range(rounds + 1):
+        for peer, stack in stacks.items():
+            began = time.perf_counter()
+            stack("up", "-d", "--wait")
+            healthy = time.perf_counter()
+            stack("down", "-v")
+            if turn:
+                up[peer].append((healthy - began) * 1000)
+                down[peer].append((time.perf_counter() - healthy) * 1000)
+    return up, down
 
 
 def _listing(

@@ -254,4 +254,3 @@ def test_a_build_that_is_given_up(project: Project, rest: Rest) -> None:
         process.kill()
         process.wait()
     rest.await_gone()
-    await_until(lambda: not os.listdir(project.engine.data_root / "tmp"), "its files to go")

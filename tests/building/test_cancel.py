@@ -221,6 +221,7 @@ def test_while_the_client_is_asked(engine: ScratchEngine, rest: Rest, kind: str)
 
 @pytest.mark.parametrize("path", ["/build", "/nakagin/build"])
 def test_while_the_context_comes(engine: ScratchEngine, rest: Rest, path: str) -> None:
+    before = engine.nakagin("ps", "-aq").stdout
     connection = Raw(engine)
     if path == "/build":
         connection.putrequest("POST", path)
@@ -237,10 +238,12 @@ def test_while_the_context_comes(engine: ScratchEngine, rest: Rest, path: str) -
             continue
     connection.close()
     rest.await_gone()
+    assert engine.nakagin("ps", "-aq").stdout == before
 
 
 def test_at_any_moment(engine: ScratchEngine, rest: Rest) -> None:
     """The connection ends a little later each time, whatever the build is about then."""
+    before = engine.nakagin("ps", "-aq").stdout
     steps = "RUN --mount=type=tmpfs,target=/t echo a > /a\nFROM busybox\nRUN true\nCOPY --from=a /a /\n"
     text = f"FROM busybox AS a\n{steps}"
     context = tar(member("Dockerfile", text.encode()))
@@ -250,6 +253,7 @@ def test_at_any_moment(engine: ScratchEngine, rest: Rest) -> None:
         select.select([], [], [], number * 0.008)
         connection.close()
     rest.await_gone()
+    assert engine.nakagin("ps", "-aq").stdout == before
 
 
 def test_by_its_id(engine: ScratchEngine, rest: Rest) -> None:

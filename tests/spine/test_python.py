@@ -126,8 +126,9 @@ def test_images_volumes_networks(api: DockerClient, name: str) -> None:
     image = api.images.get("busybox")
     assert "busybox:latest" in image.tags
     assert image.tag(name, "v1")
-    assert f"{name}:v1" in api.images.get(f"{name}:v1").tags
+    assert {*api.images.get(f"{name}:v1").tags} == {*image.tags, f"{name}:v1"}
     api.images.remove(f"{name}:v1")
+    assert api.images.get("busybox").tags == image.tags
     assert "busybox:latest" in api.images.get("busybox").tags
     volume = api.volumes.create(name)
     assert volume in api.volumes.list()

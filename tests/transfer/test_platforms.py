@@ -178,6 +178,8 @@ def test_compose_fetches_the_platform_that_a_service_asks_for(
 
     try:
         assert "the image is for linux/amd64, not for linux/arm64" in compose("up", "--plan")
+        compose("pull", "--policy", "missing")
+        assert "pull" not in compose("up", "--plan", "--no-start"), "the other platform was missing, and came"
         compose("create")
         assert (made_for("own"), made_for("any")) == ("arm64", "amd64")
         assert "pull" not in compose("up", "--plan", "--no-start"), "both are here now"

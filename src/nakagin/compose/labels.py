@@ -36,3 +36,8 @@ def container_name(project: Project, name: str, service: Service, number: int) -
 def image_name(project: Project, name: str, service: Service) -> str:
     """The image of a service; one that is built has a name of its own unless the file gives one."""
     return service.image or f"{project.name}-{name}"
+
+
+def image_key(project: Project, name: str, service: Service) -> tuple[str, str]:
+    """Which image a service needs: its name, and the platform that is asked for ("" is any)."""
+    return image_name(project, name, service), project.platform_of(service)

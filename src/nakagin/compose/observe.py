@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nakagin.compose import labels
-from nakagin.compose.labels import image_name
+from nakagin.compose.labels import image_key
 from nakagin.errors import NotFound
 
 TYPE_CHECKING = False
@@ -97,7 +97,7 @@ class State:
 
     def image(self, project: Project, name: str, service: Service) -> Image | None:
         """The image of a service, if one of its name is here; it may be for another platform than was asked for."""
-        return self.images.get((image_name(project, name, service), project.platform_of(service)))
+        return self.images.get(image_key(project, name, service))
 
     def of(self, service: str) -> list[Observed]:
         """The containers of a service, by number; no one-off ones."""
@@ -127,7 +127,7 @@ def observe_images(client: Client, project: Project, state: State) -> None:
     seen: set[tuple[str, str]] = set()
     for name in build_order(project, list(project.services)):
         service = project.every_service[name]
-        key = image_name(project, name, service), project.platform_of(service)
+        key = image_key(project, name, service)
         if service.provider is not None or key in seen:
             continue
         seen.add(key)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from nakagin.compose.labels import image_name
+from nakagin.compose.labels import image_key, image_name
 from nakagin.compose.model import Project, Service
 from nakagin.compose.observe import Image, State
 from nakagin.compose.plan import BuildImage, FetchModels, Plan, PullImage, RunProvider
@@ -34,10 +34,10 @@ def plan_images(project: Project, state: State, supply: Supply) -> Plan:
     every = project.every_service
     for name in build_order(project, list(project.services)):
         service = every[name]
-        key = _key(project, name, service)
+        key = image_key(project, name, service)
         if service.provider is not None or key in ready:
             continue
-        others = [_key(project, other, every[other]) for other in service.built_from]
+        others = [image_key(project, other, every[other]) for other in service.built_from]
         after = [ready[other] for other in others if other in ready]
         if (number := _supply(plan, name, service, key, state.images.get(key), supply, after)) is not None:
             ready[key] = number
@@ -70,10 +70,6 @@ def _provide(plan: Plan, project: Project) -> None:
             ready[name] = plan.add(RunProvider(name), cause, after)
     if project.models:
         plan.add(FetchModels(tuple(project.models)), "services use them")
-
-
-def _key(project: Project, name: str, service: Service) -> tuple[str, str]:
-    return image_name(project, name, service), project.platform_of(service)
 
 
 def _lack(here: Image | None, wanted: str) -> str:

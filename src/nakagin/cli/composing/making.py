@@ -17,7 +17,7 @@ from nakagin.cli.verbs.build import BUILD as BUILD_IMAGE
 from nakagin.cli.verbs.pull import PULL as PULL_IMAGE
 from nakagin.cli.verbs.push import PUSH as PUSH_IMAGE
 from nakagin.compose.bake import bake
-from nakagin.compose.labels import image_name
+from nakagin.compose.labels import image_key
 from nakagin.compose.model import Project
 from nakagin.compose.select import build_order
 from nakagin.errors import Invalid, NakaginError
@@ -77,7 +77,7 @@ def pull(compose: Compose) -> int:
         name
         for name, service in project.services.items()
         if not (service.build is not None and (options.on("ignore-buildable") or not service.image))
-        and not (policy == "missing" and _is_here(compose, image_name(project, name, service)))
+        and not (policy == "missing" and _is_here(compose, *image_key(project, name, service)))
     ]
     return _each(compose, project, PULL_IMAGE, "pull", chosen, ignore=options.on("ignore-pull-failures"))
 
@@ -107,9 +107,9 @@ def scale(compose: Compose) -> int:
     return compose.run(UP, [*words, *services])
 
 
-def _is_here(compose: Compose, image: str) -> bool:
+def _is_here(compose: Compose, image: str, platform: str) -> bool:
     try:
-        compose.client.images.get(image)
+        compose.client.images.get(image, platform=platform or None)
     except NakaginError:
         return False
     return True
@@ -118,18 +118,19 @@ def _is_here(compose: Compose, image: str) -> bool:
 def _each(
     compose: Compose, project: Project, command: Command, verb: str, services: Iterable[str], *, ignore: bool
 ) -> int:
-    """A command on the image of each service, each image once; the exit code of the first that failed."""
+    """A command on the image of each service, each image once; the exit code of the first that failed.
+
+    For several platforms an image is pulled several times, and pushed once.
+    """
     code = 0
-    images: dict[str, str] = {}
-    for name in services:
-        service = project.every_service[name]
-        images.setdefault(image_name(project, name, service), project.platform_of(service))
-    for image, platform in images.items():
+    every = project.every_service
+    keys = [image_key(project, name, every[name]) for name in services]
+    for image, platform in dict.fromkeys(keys if verb == "pull" else ((image, "") for image, _ in keys)):
         if only_said(compose, f"{verb} {image}"):
             continue
         try:
             words = ["--quiet"] if compose.options.on("quiet") else []
-            words += ["--platform", platform] if platform and verb == "pull" else []
+            words += ["--platform", platform] if platform else []
             failed = _run(compose, command, verb, [*words, image])
         except NakaginError as error:
             if not ignore:

@@ -23,6 +23,7 @@ from nakagin.registry.server import files
 from nakagin.registry.server.names import is_upload_id
 from nakagin.registry.server.refusals import digest_invalid, upload_unknown
 from nakagin.spec.digest import algorithm, encoded, hasher
+from nakagin.tasks import to_the_end
 
 if TYPE_CHECKING:
     from hashlib import _Hash
@@ -90,18 +91,20 @@ class Upload:
             async for piece in pieces:
                 check(self.size + len(piece))
                 if writing is not None:
-                    await writing
+                    await to_the_end(writing)
                 writing = loop.run_in_executor(pool, self._write, fd, piece)
                 self.size += len(piece)
             if writing is not None:
-                await writing
+                await to_the_end(writing)
         finally:
-            if writing is not None:
-                await asyncio.wait([writing])
-                if not writing.cancelled() and writing.exception() is not None:
+            try:
+                if writing is not None:
+                    await to_the_end(asyncio.wait([writing]))
+            finally:
+                if writing is not None and writing.exception() is not None:
                     self._hash = None
-            self.size = os.fstat(fd).st_size
-            os.close(fd)
+                self.size = os.fstat(fd).st_size
+                os.close(fd)
         return self.size - before
 
     def _write(self, fd: int, piece: bytes) -> None:
